@@ -1,0 +1,71 @@
+"""Walking a graph. A graph is any set of objects with ``.parents``, a sequence of such objects.
+
+Backward, forward mode, drawing and compiling all walk through here. Nothing recurses: a chain of a
+million nodes is walked under any recursion limit.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["ancestors", "clock", "edges", "topological_order"]
+
+
+class Clock:
+    """Counts the rebindings of any node's data.
+
+    A node knows when it was recorded and when it was last rebound, so one comparison tells whether anything at all
+    has changed since it was recorded.
+    """
+
+    now = 0
+    _lock = threading.Lock()
+
+    def tick(self) -> int:
+        """One more rebinding; returns its time."""
+        with self._lock:
+            self.now += 1
+            return self.now
+
+
+clock = Clock()
+
+
+def topological_order(*roots: Any) -> list[Any]:
+    """Every node that a root depends on, each once, parents before children; roots come last.
+
+    >>> from autodiff import Value
+    >>> a, b = Value(2.0, name="a"), Value(1.0, name="b")
+    >>> c = a * b
+    >>> [node.name or node.op.name for node in topological_order(c + a)]
+    ['a', 'b', 'mul', 'add']
+    """
+    order: list[Any] = []
+    seen: set[Any] = set()
+    stack: list[Any] = list(roots[::-1])
+    while stack:
+        node = stack.pop()
+        if node is None:  # everything below the node under this mark has been placed
+            order.append(stack.pop())
+        elif node not in seen:
+            seen.add(node)
+            parents = node.parents
+            if parents:
+                stack.append(node)
+                stack.append(None)
+                stack.extend(parents[::-1])
+            else:
+                order.append(node)
+    return order
+
+
+def ancestors(node: Any) -> set[Any]:
+    """Every node that ``node`` depends on, itself not included."""
+    return set(topological_order(node)[:-1])
+
+
+def edges(*roots: Any) -> Iterator[tuple[Any, Any, int]]:
+    """(parent, child, position) for every operand: ``a * a`` has two edges, positions 0 and 1."""
+    for child in topological_order(*roots):
+        for position, parent in enumerate(child.parents):
+            yield parent, child, position

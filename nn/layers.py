@@ -1,0 +1,210 @@
+"""Layers over Tensors."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import autodiff
+from autodiff import ShapeError, Tensor, linear, matmul
+
+from .module import Module
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "LeakyReLU",
+    "Linear",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+]
+
+
+class Linear(Module):
+    """y = x @ weight.T + bias.
+
+    Args:
+        in_features, out_features: sizes of the last axis of x and of y.
+        bias: whether there is one.
+        rng: a numpy Generator or a seed; both are uniform in +-1/sqrt(in_features).
+        dtype: of the parameters.
+
+    Attributes:
+        weight: (out_features, in_features), torch's layout.
+        bias: (out_features,) or None.
+
+    Raises ShapeError if the last axis of the input is not in_features.
+
+    >>> layer = Linear(2, 3, rng=0)
+    >>> layer, layer(np.ones((5, 2))).shape
+    (Linear(in_features=2, out_features=3, bias=True), (5, 3))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        if in_features < 0 or out_features < 0:
+            raise ValueError(f"Linear needs sizes of at least 0, got {in_features} and {out_features}")
+        rng = np.random.default_rng(rng)
+        bound = 1.0 / math.sqrt(in_features) if in_features else 0.0
+        self.weight = Tensor(rng.uniform(-bound, bound, (out_features, in_features)), dtype=dtype)
+        self.bias = Tensor(rng.uniform(-bound, bound, out_features), dtype=dtype) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        """(..., in_features) to (..., out_features)."""
+        if not hasattr(x, "shape"):
+            x = np.asarray(x, dtype=self.weight.dtype)
+        if not x.shape or x.shape[-1] != self.weight.shape[1]:
+            raise ShapeError(f"{self} takes inputs of shape (..., {self.weight.shape[1]}), got {x.shape}")
+        if self.bias is None:
+            return matmul(x, self.weight.T)
+        return linear(x, self.weight, self.bias)
+
+    def _describe(self) -> str:
+        n_out, n_in = self.weight.shape
+        return f"in_features={n_in}, out_features={n_out}, bias={self.bias is not None}"
+
+
+class Activation(Module):
+    """An elementwise function as a module, for use in a Sequential.
+
+    Args:
+        function: a function of a Tensor.
+        options: keyword arguments passed on at each call.
+
+    >>> Activation(autodiff.sin)(np.zeros(2))
+    array([0., 0.])
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self.function = function
+        self.options = options
+
+    def forward(self, x: Any) -> Any:
+        """The function of x, element by element."""
+        return self.function(x, **self.options)
+
+    def _describe(self) -> str:
+        shown = [f"{key}={value}" for key, value in self.options.items()]
+        if type(self) is Activation:
+            shown.insert(0, getattr(self.function, "name", getattr(self.function, "__name__", "?")))
+        return ", ".join(shown)
+
+
+class ReLU(Activation):
+    """max(0, x)."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.relu)
+
+
+class LeakyReLU(Activation):
+    """x where positive, else negative_slope * x."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__(autodiff.leaky_relu, negative_slope=negative_slope)
+
+
+class ELU(Activation):
+    """x where positive, else alpha * (exp(x) - 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(autodiff.elu, alpha=alpha)
+
+
+class SELU(Activation):
+    """ELU with the constants that keep mean 0 and variance 1."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.selu)
+
+
+class GELU(Activation):
+    """x * Phi(x), the exact form."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.gelu)
+
+
+class SiLU(Activation):
+    """x * sigmoid(x)."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.silu)
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x))."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.sigmoid)
+
+
+class Tanh(Activation):
+    """tanh(x)."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.tanh)
+
+
+class Softplus(Activation):
+    """log(1 + exp(x))."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.softplus)
+
+
+class Softsign(Activation):
+    """x / (1 + |x|)."""
+
+    def __init__(self) -> None:
+        super().__init__(autodiff.softsign)
+
+
+class Sequential(Module):
+    """Modules one after the other.
+
+    Indexing gives a module, slicing a Sequential; parameters are named "0.weight", "0.bias", ...
+
+    >>> net = Sequential(Linear(2, 4, rng=0), ReLU(), Linear(4, 1, rng=1))
+    >>> net[0].weight.shape, len(net), [name for name, _ in net.named_parameters()]
+    ((4, 2), 3, ['0.weight', '0.bias', '2.weight', '2.bias'])
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        for module in modules:
+            if not isinstance(module, Module):
+                raise TypeError(f"Sequential takes modules, got {module!r}: wrap functions in Activation")
+        self._chain = list(modules)
+
+    def forward(self, x: Any) -> Any:
+        """x through every module in turn."""
+        for module in self._chain:
+            x = module(x)
+        return x
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        yield from ((str(i), module) for i, module in enumerate(self._chain))
+
+    def __len__(self) -> int:
+        return len(self._chain)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._chain)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Sequential(*self._chain[index]) if isinstance(index, slice) else self._chain[index]

@@ -1,0 +1,1 @@
+"""Benchmarks, run on demand from the repository root: `python -m tests.benchmarks` (`--help` for choices)."""

@@ -1,0 +1,120 @@
+"""What every test shares: Hypothesis profiles, fixed seeds, sealed global switches, and figures for the summary."""
+
+import ast
+import gc
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import autodiff as ad
+from autodiff.primitive import REGISTRY
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# On a shared machine a slow example is no bug, so there is no deadline: time is tested by the tests about time.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+class Module(NamedTuple):
+    """One source file of the packages."""
+
+    name: str  # dotted, as in "autodiff.draw.dot"; a package's __init__ has the package's name
+    path: Path
+    tree: ast.Module
+
+    @property
+    def is_package(self) -> bool:
+        return self.path.name == "__init__.py"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the top of the source tree."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def modules() -> list[Module]:
+    """Return every source file of autodiff and nn, parsed."""
+    found = []
+    for path in sorted([*ROOT.glob("autodiff/**/*.py"), *ROOT.glob("nn/**/*.py")]):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found.append(Module(name, path, ast.parse(path.read_text(encoding="utf-8"), filename=str(path))))
+    return found
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that puts one measured figure, as a line of text, into the summary of the test run."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded."""
+    reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]
+    figures = [text for report in reports for name, text in report.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("figures")
+        for text in figures:
+            terminalreporter.line(text)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Fix the global generators, which our packages never touch but their test data may come from."""
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    """Forget the operations that a test registers, so that tests that walk the registry see only ours."""
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def _finds_anomalies() -> bool:
+    try:
+        ad.log(ad.Value(0.0))
+    except ad.AnomalyError:
+        return True
+    return False
+
+
+def _switches() -> dict[str, object]:
+    """Return every global switch that a test, or a failure inside the engine, could leave changed."""
+    return {
+        "NumPy error state": tuple(np.geterr().items()),
+        "NumPy print options": repr(np.get_printoptions()),
+        "recursion limit": sys.getrecursionlimit(),
+        "cyclic collector enabled": gc.isenabled(),
+        "graph is recorded": bool((ad.Value(1.0) * 2.0).parents),
+        "anomalies are detected": _finds_anomalies(),
+        "working directory": Path.cwd(),
+        "import path": tuple(sys.path),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _sealed() -> Iterator[None]:
+    """Fail a test that leaves a global switch other than it found it.
+
+    Automatic fixtures are set up before those that a test names, and torn down after them, so what monkeypatch
+    changes and restores is no leak.
+    """
+    before = _switches()
+    yield
+    after = _switches()
+    changed = [f"{name}: was {before[name]}, is {after[name]}" for name in before if before[name] != after[name]]
+    assert changed == []

@@ -83,6 +83,7 @@ def reverse(
                     watch(node, i, c)
                 parent = operands[i]
                 grads[parent] = add(grads[parent], c) if parent in grads else c
+            c = None  # the next node's gradient may be this very array, and is then its own only if we let go
     return grads
 
 
@@ -151,7 +152,7 @@ def _scaled(g: Any, slope: Any, y: Any, xs: Any, params: dict[str, Any], spare: 
     if type(slope) is float:
         return g if slope == 1.0 else -g if slope == -1.0 else None if slope == 0.0 else g * slope
     slope = slope(y, *xs, **params)
-    if spare and type(slope) is np.ndarray and slope.dtype is g.dtype and slope.shape == g.shape:
+    if spare and type(slope) is np.ndarray and slope.shape == g.shape and slope.dtype in (g.dtype, bool):
         return np.multiply(g, slope, out=g)
     return g * slope
 

@@ -31,7 +31,6 @@ greater = predicate("greater", operator.gt, np.greater)
 equal = predicate("equal", operator.eq, np.equal)
 between = predicate("between", lambda x, a, b: a <= x <= b, lambda x, a, b: (a <= x) & (x <= b))
 raised = predicate("raised", lambda x, a, b: x < a < b, lambda x, a, b: (x < a) & (a < b))
-sign_of = predicate("sign_of", floats.sign, np.sign)
 infinite = predicate("infinite", math.isinf, np.isinf)
 
 
@@ -222,12 +221,7 @@ log_sigmoid = elementwise(
 )
 softplus = elementwise("softplus", floats.softplus, lambda x: np.logaddexp(x, 0), lambda y, x: sigmoid(x))
 relu = elementwise(
-    "relu",
-    floats.relu,
-    lambda x: np.maximum(x, 0.0),
-    lambda y, x: sign_of(y),  # y is 0 or positive
-    kinks=lambda x: x,
-    symbol="ReLU",
+    "relu", floats.relu, lambda x: np.maximum(x, 0.0), lambda y, x: positive(y), kinks=lambda x: x, symbol="ReLU"
 )
 leaky_relu = elementwise(
     "leaky_relu",

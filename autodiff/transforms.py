@@ -8,6 +8,7 @@ all that nesting needs: every level differentiates by its own fresh nodes, so le
 import functools
 import operator
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -58,25 +59,37 @@ def _form(tree: Any, leaves: list[Any]) -> Callable[[Any], Any]:
     return next
 
 
+# The inputs of all runs that are under way. A result that depends on one of them must be a node, for the run around
+# it; other nodes that a function closes over are constants to a transform.
+_RUNNING: ContextVar[frozenset[Node]] = ContextVar("autodiff_running", default=frozenset())
+
+
 class _Run:
-    """One evaluation of a function on fresh nodes."""
+    """One evaluation of a function on fresh nodes.
+
+    ``nested`` says whether its results must be nodes: because the arguments are, or for a run around this one.
+    """
 
     def __init__(self, f: Function, args: Sequence[Any], argnums: Sequence[int], kwargs: dict[str, Any]) -> None:
         flat, rebuild = _flatten([args[i] for i in argnums])
+        enclosing = _RUNNING.get()
         with recording():
             self.inputs = [_fresh(x) for x in flat]
             self.rebuild = rebuild
             call = list(args)
             for i, arg in zip(argnums, rebuild(self.inputs), strict=True):
                 call[i] = arg
-            self.outputs, self.rebuild_output = _flatten(f(*call, **kwargs))
+            token = _RUNNING.set(enclosing.union(self.inputs))
+            try:
+                self.outputs, self.rebuild_output = _flatten(f(*call, **kwargs))
+            finally:
+                _RUNNING.reset(token)
         for y in self.outputs:
             if not isinstance(y, (Node, float, int, np.ndarray, np.number)):
                 raise TypeError(f"the function returned {y!r}; expected numbers, arrays or nodes (a return forgotten?)")
         roots = [y for y in self.outputs if isinstance(y, Node)]
-        own = set(self.inputs)
-        self.nested = any(isinstance(x, Node) for x in flat) or any(
-            node.is_leaf and node not in own for node in topological_order(*roots)
+        self.nested = any(isinstance(x, Node) for x in flat) or (
+            bool(enclosing) and not enclosing.isdisjoint(topological_order(*roots))
         )
 
     def pull(self, y: Any, seed: Any, on_nodes: bool | None = None) -> list[Any]:

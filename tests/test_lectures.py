@@ -4,6 +4,7 @@ Numbers are quoted as text, because the text says how many digits are meant.
 """
 
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -309,7 +310,7 @@ def test_softmax_of_lecture_002_alone_and_in_the_loss():
     logits = Tensor([2.0, -1.0, 3.0])
     assert_printed(ad.softmax(logits).data, printed)
     CrossEntropyLoss()(logits, 1).backward()
-    assert_printed(logits.grad + [0.0, 1.0, 0.0], printed)
+    assert_printed(logits.grad + np.array([0.0, 1.0, 0.0]), printed)
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (2, 3), (8, 4), (784, 10)])
@@ -325,7 +326,12 @@ def test_the_gradient_of_the_quadratic_form_is_M_x_exactly():
     rng = np.random.default_rng(0)
     m, x = rng.integers(-9, 10, (6, 6)).astype(float), rng.integers(-9, 10, 6).astype(float)
     m += m.T
-    for form in (lambda x: x @ m @ x / 2.0, lambda x: np.dot(x, np.dot(m, x)) / 2.0, lambda x: np.sum(m * x * x[:, None]) / 2):
+    forms = [
+        lambda x: x @ m @ x / 2.0,
+        lambda x: np.dot(x, np.dot(m, x)) / 2.0,
+        lambda x: np.sum(m * np.outer(x, x)) / 2,
+    ]
+    for form in forms:
         np.testing.assert_array_equal(grad(form)(x), m @ x)
 
 
@@ -368,9 +374,13 @@ def backward_by_hand(parameters, x, y):
 def random_network(sizes, seed=0):
     """Return parameters, inputs in the unit square, and labels +-1."""
     rng = np.random.default_rng(seed)
-    pairs = zip(sizes, sizes[1:], strict=False)
-    parameters = [[rng.normal(size=(n_in, n_out)), rng.normal(size=n_out)] for n_in, n_out in pairs]
+    parameters = [[rng.normal(size=pair), rng.normal(size=pair[1])] for pair in pairwise(sizes)]
     return parameters, rng.uniform(size=(400, 2)), rng.choice([-1.0, 1.0], (400, 1))
+
+
+def arctan_modules(parameters):
+    """Return the network of nested lists as a Sequential."""
+    return Sequential(*(f for w, b in parameters for f in (filled(Linear(*w.shape), w, b), Activation(ad.arctan))))
 
 
 DEPTHS = [[2, 1], [2, 15, 1], [2, 8, 1], [2, 3, 4, 1], [2, 4, 5, 8, 4, 1]]
@@ -392,10 +402,9 @@ def test_the_gradient_by_nested_lists_is_that_of_the_backward_pass_by_hand_in_ev
 @pytest.mark.parametrize("sizes", DEPTHS, ids=str)
 def test_the_same_network_of_modules_has_the_same_gradients(sizes):
     parameters, x, y = random_network(sizes)
-    linears = [filled(Linear(*w.shape), w, b) for w, b in parameters]
-    net = Sequential(*(part for linear in linears for part in (linear, Activation(ad.arctan))))
+    net = arctan_modules(parameters)
     ad.softplus(net(x) * -y).mean().backward()
-    for linear, (w, b) in zip(linears, backward_by_hand(parameters, x, y), strict=True):
+    for linear, (w, b) in zip(net[::2], backward_by_hand(parameters, x, y), strict=True):
         np.testing.assert_allclose(linear.weight.grad.T, w, rtol=0.0, atol=1e-15)
         np.testing.assert_allclose(linear.bias.grad, b, rtol=0.0, atol=1e-15)
 
@@ -413,10 +422,10 @@ def two_arcs(n=400, seed=0):
 
 def test_two_arcs_are_learnt_by_a_2_15_1_network():
     x, y = two_arcs()
-    rng = np.random.default_rng(0)
-    net = Sequential(Linear(2, 15, rng=rng), Activation(ad.arctan), Linear(15, 1, rng=rng), Activation(ad.arctan))
-    optimizer = SGD(net.parameters(), lr=0.5, momentum=0.9)  # the lecture takes 10,000 steps without momentum
-    for _ in range(1000):
+    parameters, _, _ = random_network([2, 15, 1], seed=2)
+    net = arctan_modules(parameters)
+    optimizer = SGD(net.parameters(), lr=0.5, momentum=0.9)  # without momentum the lecture takes 10,000 steps
+    for _ in range(2000):
         optimizer.zero_grad()
         ad.softplus(net(x) * -y).mean().backward()
         optimizer.step()

@@ -56,7 +56,7 @@ def with_args(name, call, reference, shape, *args):
     ]
 
 
-# ---- references that NumPy lacks --------------------------------------------------------------------------------
+# ---- references that NumPy lacks -----------------------------------------------------------------------------------
 
 
 def logsumexp(x, axis=None, keepdims=False):
@@ -169,7 +169,7 @@ def running_cases():
     return found
 
 
-# ---- layout -------------------------------------------------------------------------------------------------------
+# ---- layout --------------------------------------------------------------------------------------------------------
 
 
 def layout_cases():
@@ -187,7 +187,8 @@ def layout_cases():
         *reshaped((), (1, 1)), *reshaped((0, 2), (2, 0, 3)), *reshaped((2, 3), (2, -1)),
         *wide((), (2, 3)), *wide((1,), (3,)), *wide((3, 1), (2, 3, 4)), *wide((2, 3), (2, 3)), *wide((1,), (0,)),
         *wide((3,), (0, 3)),
-        *narrow((2, 3), (3,), 0), *narrow((2, 3), (2, 1), 1), *narrow((2, 3), (), None), *narrow((2, 3, 4), (3, 1), (0, 2)),
+        *narrow((2, 3), (3,), 0), *narrow((2, 3), (2, 1), 1), *narrow((2, 3), (), None),
+        *narrow((2, 3, 4), (3, 1), (0, 2)),
         *narrow((0, 3), (3,), 0), *narrow((2, 3), (2, 3), ()),
     ]  # fmt: skip
     found += with_params(
@@ -205,7 +206,8 @@ def composite_layout_cases():
         *with_args("ravel", fun.ravel, np.ravel, (2, 3), ()),
         *with_args("ravel", fun.ravel, np.ravel, (), ()),
         *with_args("swapaxes", fun.swapaxes, np.swapaxes, (2, 3, 4), (0, 1), (0, -1), (1, 1)),
-        *with_args("moveaxis", fun.moveaxis, np.moveaxis, (2, 3, 4), (0, -1), (2, 0), ((0, 1), (2, 0)), ((-1, 0), (0, 1))),
+        *with_args("moveaxis", fun.moveaxis, np.moveaxis, (2, 3, 4), (0, -1), (2, 0), ((0, 1), (2, 0))),
+        *with_args("moveaxis", fun.moveaxis, np.moveaxis, (2, 3, 4), ((-1, 0), (0, 1))),
         *with_args("expand_dims", fun.expand_dims, np.expand_dims, (2, 3), (0,), (-1,), (1,), ((0, -1),), ((0, 2),)),
         *with_args("expand_dims", fun.expand_dims, np.expand_dims, (), (0,), ((0, 1),)),
         *with_args("squeeze", fun.squeeze, np.squeeze, (1, 3, 1), (), (0,), (-1,), ((0, 2),)),
@@ -231,17 +233,19 @@ def composite_layout_cases():
     ]  # fmt: skip
 
 
-# ---- indexing -----------------------------------------------------------------------------------------------------
+# ---- indexing ------------------------------------------------------------------------------------------------------
 
 INDICES = [
     ((5,), 2), ((5,), -1), ((5,), slice(None, None, -1)), ((5,), slice(4, 0, -2)), ((5,), slice(3, 3)), ((5,), None),
     ((5,), ...), ((5,), [0, 0, 3]), ((5,), [-1, 4, 4]), ((5,), np.array([], dtype=int)),
     ((5,), np.zeros(5, dtype=bool)), ((5,), np.array([True, False, True, True, False])), ((5,), ()),
     ((), ()), ((), None), ((), ...), ((), True), ((), False),
-    ((3, 4), 1), ((3, 4), (1, 2)), ((3, 4), (slice(None), 2)), ((3, 4), (..., -1)), ((3, 4), (slice(None, None, -1), slice(None, None, 2))),
+    ((3, 4), 1), ((3, 4), (1, 2)), ((3, 4), (slice(None), 2)), ((3, 4), (..., -1)),
+    ((3, 4), (slice(None, None, -1), slice(None, None, 2))),
     ((3, 4), ([0, 2, 0], [1, 3, 1])), ((3, 4), ([0, 2],)), ((3, 4), (slice(1, None), [3, 3, 0])),
     ((3, 4), (np.array([[0], [2]]), [1, 1])), ((3, 4), np.arange(12).reshape(3, 4) % 3 == 0),
-    ((3, 4), np.zeros((3, 4), dtype=bool)), ((3, 4), (np.array([True, False, True]), 1)), ((3, 4), (None, 1, ..., None)),
+    ((3, 4), np.zeros((3, 4), dtype=bool)), ((3, 4), (np.array([True, False, True]), 1)),
+    ((3, 4), (None, 1, ..., None)),
     ((3, 4), np.array([[0, 1], [1, 0]])), ((0, 3), slice(None)), ((0, 3), np.zeros(0, dtype=int)),
     ((2, 3, 4), (0, slice(None), [1, 1])), ((2, 3, 4), ([0, 1], slice(None), [1, 1])), ((2, 3, 4), (..., None, 2)),
     ((2, 3, 4), (slice(None), np.array([True, False, True]))),
@@ -270,7 +274,7 @@ def index_cases():
     return found
 
 
-# ---- joining and splitting --------------------------------------------------------------------------------------------
+# ---- joining and splitting -----------------------------------------------------------------------------------------
 
 
 def joining_cases():
@@ -278,7 +282,8 @@ def joining_cases():
         return lambda *xs: f(list(xs))
 
     return [
-        *cases("concatenate", row.concatenate, lambda *xs: np.concatenate(xs), [(2,), (3,)], [(0,), (2,)], [(2, 3)], [(2, 3)] * 3),
+        *cases("concatenate", row.concatenate, lambda *xs: np.concatenate(xs), [(2,), (3,)], [(0,), (2,)], [(2, 3)],
+               [(2, 3)] * 3),
         *with_params("concatenate", lambda *xs, **p: fun.concatenate(xs, **p), lambda *xs, **p: np.concatenate(xs, **p),
                      [[(2, 3), (2, 3)], [(2, 1), (2, 1)]], {"axis": -1}, {"axis": 1}, {"axis": None}),
         *with_params("concatenate", lambda *xs, **p: fun.concatenate(xs, **p), lambda *xs, **p: np.concatenate(xs, **p),
@@ -300,18 +305,20 @@ def joining_cases():
     ]  # fmt: skip
 
 
-# ---- contractions -------------------------------------------------------------------------------------------------------
+# ---- contractions --------------------------------------------------------------------------------------------------
 
 BATCHES = {1: [None], 2: [()], 3: [(3,), (1,)], 4: [(2, 3), (2, 1), (1, 1)]}
 EINSUMS = [
     ("ii->", [(3, 3)]), ("ii->i", [(3, 3)]), ("iij->ij", [(2, 2, 3)]), ("iii->i", [(2, 2, 2)]), ("ij->ji", [(2, 3)]),
     ("ij->", [(2, 3)]), ("ij->j", [(2, 3)]), ("ij", [(2, 3)]), ("ba", [(2, 3)]), ("ii", [(2, 2)]), ("->", [()]),
     ("i,i->", [(3,), (3,)]), ("i,i->i", [(3,), (3,)]), ("i,j->ij", [(2,), (3,)]), ("ij,jk->ik", [(2, 3), (3, 4)]),
-    ("ij,jk", [(2, 3), (3, 4)]), ("ij,ij->i", [(2, 3), (2, 3)]), ("ii,i->", [(3, 3), (3,)]), ("ij,k->k", [(2, 3), (2,)]),
+    ("ij,jk", [(2, 3), (3, 4)]), ("ij,ij->i", [(2, 3), (2, 3)]), ("ii,i->", [(3, 3), (3,)]),
+    ("ij,k->k", [(2, 3), (2,)]),
     ("bij,bjk->bik", [(2, 2, 3), (2, 3, 2)]), ("ij,jk->ik", [(2, 0), (0, 3)]), ("ij,jk->ik", [(0, 2), (2, 3)]),
     ("ij,jk,kl->il", [(2, 3), (3, 2), (2, 3)]), ("i,i,i->i", [(3,), (3,), (3,)]), (",ij->ij", [(), (2, 3)]),
     ("...i->...", [(2, 3, 2)]), ("...i,...i->...", [(2, 3), (2, 3)]), ("...ij,...jk->...ik", [(2, 3, 2), (2, 2)]),
-    ("i...,i...->...", [(3, 2), (3,)]), ("...", [(2, 3)]), ("...i,...i->...", [(2, 1, 3), (4, 3)]), ("...ii->...i", [(2, 3, 3)]),
+    ("i...,i...->...", [(3, 2), (3,)]), ("...", [(2, 3)]), ("...i,...i->...", [(2, 1, 3), (4, 3)]),
+    ("...ii->...i", [(2, 3, 3)]),
     ("i...->...i", [(2, 3, 4)]),
 ]  # fmt: skip
 TENSORDOTS = [
@@ -353,9 +360,11 @@ def contraction_cases():
         *cases("linear", row.linear, lambda x, w, b: x @ w.T + b, *affine),
         *cases("einsum", lambda x: fun.einsum("ij,jk->ik", x, x), lambda x: x @ x, (3, 3)),
         *cases("matmul", lambda x: row.matmul(x, x), lambda x: x @ x, (3, 3), (3,), (2, 3, 3)),
-        *cases("dot", fun.dot, np.dot, [(), (2, 3)], [(3,), ()], [(3,), (3,)], [(2, 3), (3,)], [(3,), (3, 2)], [(2, 3), (3, 2)],
+        *cases("dot", fun.dot, np.dot, [(), (2, 3)], [(3,), ()], [(3,), (3,)], [(2, 3), (3,)], [(3,), (3, 2)],
+               [(2, 3), (3, 2)],
                [(2, 3), (2, 3, 2)], [(2, 2, 3), (3,)], [(2, 2, 3), (2, 3, 2)], [(2, 2, 3), (3, 2)], [(3,), (2, 3, 2)]),
-        *cases("inner", fun.inner, np.inner, [(), (2, 3)], [(3,), (3,)], [(2, 3), (3,)], [(2, 3), (4, 3)], [(2, 2, 3), (2, 3)]),
+        *cases("inner", fun.inner, np.inner, [(), (2, 3)], [(3,), (3,)], [(2, 3), (3,)], [(2, 3), (4, 3)],
+               [(2, 2, 3), (2, 3)]),
         *cases("outer", fun.outer, np.outer, [(2,), (3,)], [(2, 2), (3,)], [(), (3,)], [(0,), (3,)]),
         *cases("vdot", fun.vdot, np.vdot, [(3,), (3,)], [(2, 3), (2, 3)], [(0,), (0,)], [(), ()]),
     ]  # fmt: skip

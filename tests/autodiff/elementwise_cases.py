@@ -90,7 +90,7 @@ def clear_of_kinks(case, xs):
     clear = np.ones(np.shape(xs[0]), dtype=bool)
     if case.kinks is not None:
         here = case.kinks(*xs)
-        clear &= np.abs(here) > 8 * STEP
+        clear &= np.abs(here) > 100 * STEP  # for kinks that are distances and never change sign, as hypot's
         for i in range(len(xs)):
             for shift in np.linspace(-KINK_CLEARANCE, KINK_CLEARANCE, 7):
                 there = case.kinks(*[x + shift if k == i else x for k, x in enumerate(xs)])

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from autodiff import Node, Tensor, Value, functions
-from autodiff.backward import reverse
 from autodiff.forward import tangents
 from autodiff.graph import topological_order
 from autodiff.primitive import REGISTRY, Reduction
 
 from . import exact
 from .array_cases import AXES, BY_NAME, CASES, EXPECTED, REDUCED_SHAPES, REDUCTIONS, draw, row
-from .numeric import NOISE, assert_close, assert_within_ulps, forward_along, gradients, on_grid, reverse_by, six_point
+from .numeric import assert_close, assert_within_ulps, forward_along, gradients, on_grid, reverse_by, six_point
 
 each_operation = pytest.mark.parametrize("name", BY_NAME)
 
@@ -58,7 +57,7 @@ def test_every_structural_row_and_every_composite_has_cases(figure):
     assert len(CASES) >= 950
 
 
-# ---- values and derivatives, for all cases of an operation at a time ----------------------------------------------------
+# ---- values and derivatives, for all cases of an operation at a time -----------------------------------------------
 
 
 @each_operation
@@ -218,7 +217,7 @@ def test_float32_stays_float32(name):
             assert_close(got, expected, 2e-5, 2e-5 * np.max(np.abs(expected), initial=1), label=case.label)
 
 
-# ---- reductions: every shape with every axis, also those that NumPy refuses ----------------------------------------------
+# ---- reductions: every shape with every axis, also those that NumPy refuses ----------------------------------------
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
@@ -260,7 +259,7 @@ def builtin_kinds(error):
     return tuple(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
 
 
-# ---- what Hypothesis finds ----------------------------------------------------------------------------------------------
+# ---- what Hypothesis finds -----------------------------------------------------------------------------------------
 
 
 @settings(max_examples=150)
@@ -315,7 +314,7 @@ def test_any_reduction_over_any_axes_is_differentiated(data, name):
     assert_close(np.sum(got * t), expected, 1e-7, noise + 1e-9, label=f"{name} {shape} {params}")
 
 
-# ---- corner cases that need their own words ------------------------------------------------------------------------------
+# ---- corner cases that need their own words ------------------------------------------------------------------------
 
 
 def test_the_second_derivative_of_a_product_with_zeros_is_right():

@@ -40,7 +40,7 @@ def seeds_like(y):
     return [float(wave) for wave in waves] if isinstance(y, Value) else waves
 
 
-# ---- the sum over paths ------------------------------------------------------------------------------------------
+# ---- the sum over paths --------------------------------------------------------------------------------------------
 
 
 def slope(node, i):
@@ -88,7 +88,7 @@ def test_a_node_used_twice_and_its_result_used_twice_gives_4():
         assert reverse(c, 1.0)[a] == 4.0
 
 
-# ---- linear, repeatable, pure: for every operation -------------------------------------------------------------------
+# ---- linear, repeatable, pure: for every operation -----------------------------------------------------------------
 
 
 @each_operation
@@ -177,7 +177,7 @@ def test_changing_a_gradient_changes_no_later_one():
     assert x.grad.tolist() == [8.0, 8.0]
 
 
-# ---- options of the pass --------------------------------------------------------------------------------------------
+# ---- options of the pass -------------------------------------------------------------------------------------------
 
 
 def test_gradients_become_known_from_the_root_to_the_leaves():
@@ -259,7 +259,7 @@ def test_a_nan_from_above_reaches_every_active_path_and_no_masked_one():
 
 @pytest.mark.parametrize("kind", [Value, Tensor])
 def test_a_rule_that_raises_leaves_every_gradient_as_it_was(kind):
-    def fail(*args):
+    def fail(*_):
         raise ZeroDivisionError("a rule failed")
 
     broken = elementwise("broken_for_test", lambda x: x, lambda x: x + 0, fail)
@@ -277,10 +277,7 @@ def test_a_rule_that_raises_leaves_every_gradient_as_it_was(kind):
 
 
 def test_a_pullback_may_return_the_broadcast_shape_and_another_dtype():
-    def pullback(g, y, x):
-        return np.ones((4, *y.shape))
-
-    op = array_op("wide_for_test", lambda x: x * 1, pullback)
+    op = array_op("wide_for_test", lambda x: x * 1, lambda g, y, x: np.ones((4, *y.shape)))
     x = Tensor(np.ones((2, 1), dtype=np.float32))
     (g,) = reverse_by(op(x), [x])
     assert g.dtype == np.float32

@@ -21,7 +21,7 @@ NUMPYS = {
     "ceil": np.ceil, "rint": np.rint, "div": np.divide, "power": np.power, "maximum": np.maximum,
     "minimum": np.minimum, "logaddexp": np.logaddexp, "clip": np.clip,
 }  # fmt: skip
-OWN = {"sigmoid", "softplus", "relu", "weighted_sum"}  # NumPy has none; see the tables below
+OWN = {"logistic_error", "sigmoid", "softplus", "relu", "weighted_sum"}  # NumPy has none; see the tables below
 HELPERS = {"halves"}  # not of numbers
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, 3.0, -3.0, 1e-310, 1e308, -1e308, 710.0, -746.0, 1e16, inf, -inf, nan]
 
@@ -98,6 +98,10 @@ def test_a_kernel_agrees_with_numpy_at_any_number(name, data):
         (floats.relu(0.5), 0.5),
         (floats.logaddexp(-inf, -inf), -inf),
         (floats.logaddexp(inf, inf), inf),
+        (floats.logistic_error(0.0, 0.5), 0.0),
+        (floats.logistic_error(0.0, 1.0), -0.5),
+        (floats.logistic_error(1000.0, 0.0), 1.0),
+        (floats.logistic_error(-1000.0, 1.0), -1.0),
         (floats.weighted_sum(1.0), 1.0),
         (floats.weighted_sum(1.0, 2.0, 3.0, 10.0, 100.0), 321.0),
     ],
@@ -107,8 +111,10 @@ def test_a_kernel_gives_the_ieee_result(call, expected):
 
 
 @pytest.mark.parametrize("call", [
-    lambda: floats.div(0.0, 0.0), lambda: floats.sqrt(-1.0), lambda: floats.log(-1.0), lambda: floats.power(-8.0, 1 / 3),
-    lambda: floats.arcsin(2.0), lambda: floats.sin(inf), lambda: floats.maximum(nan, 1.0), lambda: floats.maximum(1.0, nan),
+    lambda: floats.div(0.0, 0.0), lambda: floats.sqrt(-1.0), lambda: floats.log(-1.0),
+    lambda: floats.power(-8.0, 1 / 3),
+    lambda: floats.arcsin(2.0), lambda: floats.sin(inf), lambda: floats.maximum(nan, 1.0),
+    lambda: floats.maximum(1.0, nan),
     lambda: floats.minimum(nan, -1.0), lambda: floats.relu(nan), lambda: floats.sigmoid(nan), lambda: floats.sign(nan),
     lambda: floats.clip(nan, 0.0, 1.0), lambda: floats.softplus(nan), lambda: floats.floor(nan),
 ])  # fmt: skip

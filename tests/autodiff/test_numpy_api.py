@@ -158,7 +158,8 @@ def test_functions_without_a_derivative_see_the_plain_numbers():
 
 UFUNCS = [np.sin, np.exp, np.tanh, np.sqrt, np.log, np.negative, np.abs, np.square, np.positive, np.cbrt, np.expm1,
           np.log1p, np.arctan, np.sign, np.floor, np.ceil, np.rint, np.reciprocal]  # fmt: skip
-BINARY_UFUNCS = [np.add, np.subtract, np.multiply, np.divide, np.power, np.float_power, np.maximum, np.minimum, np.hypot,
+BINARY_UFUNCS = [np.add, np.subtract, np.multiply, np.divide, np.power, np.float_power, np.maximum, np.minimum,
+                 np.hypot,
                  np.arctan2, np.logaddexp]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def cube(**facts):
     )
 
 
-# ---- a user's own operation --------------------------------------------------------------------------------------
+# ---- a user's own operation ----------------------------------------------------------------------------------------
 
 
 def test_an_elementwise_operation_works_on_floats_arrays_values_and_tensors():
@@ -187,7 +187,7 @@ def test_a_row_without_a_derivative_is_refused():
 def test_a_row_with_the_wrong_number_of_parts_is_refused():
     with pytest.raises(RegistrationError, match="2 partials but 1 interval"):
         elementwise("parts_for_test", lambda a, b: a, None, 1.0, 0.0, domain=[(0.0, 1.0)])
-    with pytest.raises(RegistrationError, match="1 pullbacks? but 2 pushforwards"):
+    with pytest.raises(RegistrationError, match=r"1 pullbacks? but 2 pushforwards"):
         array_op("parts_for_test", lambda x: x, lambda g, y, x: g, pushforwards=[None, None])
     assert "parts_for_test" not in REGISTRY
 
@@ -197,7 +197,7 @@ def test_registration_errors_are_value_errors_of_ours():
     assert issubclass(RegistrationError, autodiff.AutodiffError)
 
 
-# ---- calling ---------------------------------------------------------------------------------------------------------
+# ---- calling -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operands", [(), (1.0,), (1.0, 2.0, 3.0), (Value(1.0),), (Tensor([1.0]),) * 3, (X,)])
@@ -253,7 +253,7 @@ def test_a_predicate_answers_plainly_and_records_nothing():
     assert "above" not in REGISTRY
 
 
-# ---- rows as data ------------------------------------------------------------------------------------------------------
+# ---- rows as data --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", REGISTRY)

@@ -530,13 +530,15 @@ def test_leaves_made_inside_the_function_are_constants_and_the_result_is_plain()
     assert grad(lambda x: D(lambda y: y * y * x)(2.0))(1.0) == 4.0
 
 
-def test_a_captured_node_is_differentiated_through():
+def test_a_captured_node_is_a_constant_to_a_transform_and_a_variable_to_gradients():
     """A gradient penalty: the slope at x of w * x**2 is 2wx, whose derivative by w is 2x."""
-    w = Value(3.0)
-    slope = grad(lambda x: w * x * x)(2.0)
+    w, x = Value(3.0), Value(2.0)
+    plain = grad(lambda z: w * z * z)(2.0)
+    assert type(plain) is float
+    assert plain == 12.0
+    slope = gradients(w * x * x, x, create_graph=True)
     assert slope.data == 12.0
-    slope.backward()
-    assert w.grad == 4.0
+    assert gradients(slope, w) == 4.0
 
 
 def test_a_node_as_argument_gives_a_recorded_result():

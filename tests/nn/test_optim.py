@@ -278,7 +278,7 @@ def test_no_parameters_are_refused():
         SGD(Tanh().parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize("other", [1.0, np.ones(2), "w", None, ("weight", Tensor([1.0]))], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("other", [1.0, np.ones(2), "w", None, ("weight", Tensor([1.0]))], ids=type)
 def test_what_is_no_node_is_refused(other):
     with pytest.raises(TypeError):
         SGD([Value(1.0), other], lr=0.1)

@@ -179,7 +179,8 @@ def test_a_network_with_one_output_returns_a_Value_and_with_several_a_list():
 
 def test_the_activation_follows_every_layer_but_the_last():
     mlp = MLP(2, [3, 2, 2], activation="tanh")
-    assert [[neuron.nonlin for neuron in layer.neurons] for layer in mlp.layers] == [[True] * 3, [True] * 2, [False] * 2]
+    followed = [[neuron.nonlin for neuron in layer.neurons] for layer in mlp.layers]
+    assert followed == [[True, True, True], [True, True], [False, False]]
 
 
 def test_a_hidden_layer_may_have_one_neuron():
@@ -273,9 +274,7 @@ def test_a_network_trained_beside_micrograds_keeps_its_weights(seed):
             for p in net.parameters():
                 p.data -= 0.01 * p.grad
         assert losses[0] == pytest.approx(losses[1], rel=1e-11)
-        np.testing.assert_allclose(
-            gradients(ours.parameters()), gradients(theirs.parameters()), rtol=1e-10, atol=1e-12
-        )
+        np.testing.assert_allclose(gradients(ours.parameters()), gradients(theirs.parameters()), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(data(ours.parameters()), data(theirs.parameters()), rtol=1e-11)
 
 

@@ -49,7 +49,7 @@ broadcast_to = array_op(
 
 
 @lru_cache(maxsize=16)
-def _ones(n: int, dtype: Any) -> Any:
+def _ones(n: int, dtype: str) -> Any:
     ones = np.ones(n, dtype)
     ones.flags.writeable = False
     return ones
@@ -57,7 +57,7 @@ def _ones(n: int, dtype: Any) -> Any:
 
 def _sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     if len(shape_of(x)) == 2 and shape == x.shape[1:]:
-        return _ones(len(x), x.dtype).dot(x)  # a bias's gradient; on small arrays much faster than add.reduce
+        return _ones(len(x), x.dtype.char).dot(x)  # a bias's gradient; on small arrays much faster than add.reduce
     axes = broadcast_axes(shape, shape_of(x))
     return _add_up(x, axis=axes, keepdims=True).reshape(shape)
 

@@ -8,14 +8,14 @@ themselves; then the gradients are recorded like any other computation and can b
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from .array_rules import broadcast_to, like, reshape, shape_of, size_of
 from .graph import clock, topological_order
-from .primitive import Elementwise, Reduction
+from .primitive import ArrayOp, Elementwise, Reduction
 from .rules import add
 
 __all__ = ["pull", "reverse"]
@@ -27,6 +27,7 @@ def _owners_of_a_local() -> int:
 
 
 _ONE_OWNER = _owners_of_a_local()  # what getrefcount says of an array that only a local variable holds
+_CONSTANT = (float, np.ndarray)  # the types of operands that are not nodes
 Watcher = Callable[[Any, int, Any], None]
 
 
@@ -68,22 +69,25 @@ def reverse(
                 continue
             if node._recorded != now:
                 node._check_current()
-            if plain and type(g) is float and type(op) is Elementwise:
+            kind = type(g)
+            if plain and kind is float and type(op) is Elementwise:
                 _pull_floats(node, op, g, grads)
                 continue
-            operands = node.operands
-            xs, use = [], []
-            for x in operands:
-                constant = type(x) is np.ndarray or type(x) is float
-                xs.append(x if constant or on_nodes else x._data)
-                use.append(not constant and (active is None or x in active))
-            spare = plain and not keep and type(g) is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
-            for i, c in pull(op, g, node if on_nodes else node._data, xs, node._params or {}, use, spare):
-                if watch is not None:
-                    watch(node, i, c)
-                parent = operands[i]
-                grads[parent] = add(grads[parent], c) if parent in grads else c
-            c = None  # the next node's gradient may be this very array, and is then its own only if we let go
+            spare = plain and not keep and kind is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
+            operands, params, y = node.operands, node._params or {}, node if on_nodes else node._data
+            xs = operands if on_nodes else [x if type(x) in _CONSTANT else x._data for x in operands]
+            edges = _pull_all(op, g, y, xs, params) if op.arity is None else None
+            for i, x in enumerate(operands):
+                if type(x) in _CONSTANT or (active is not None and x not in active):
+                    continue
+                c = pull(op, g, y, xs, params, i, spare) if edges is None else edges[i]
+                if c is not None:
+                    if type(c) is not float or type(xs[i]) is not float:
+                        c = like(c, xs[i])
+                    if watch is not None:
+                        watch(node, i, c)
+                    grads[x] = add(grads[x], c) if x in grads else c
+            c = edges = None  # what they hold may be the next node's gradient, which is then to spare if we let go
     return grads
 
 
@@ -98,66 +102,56 @@ def _on_path(order: list[Any], wanted: Collection[Any]) -> set[Any]:
 
 def _pull_floats(node: Any, op: Elementwise, g: float, grads: dict[Any, Any]) -> None:
     """The same step for an elementwise operation on floats, where speed is decided."""
-    y, params = node._data, node._params or {}
-    operands = node.operands
+    y, operands, params = node._data, node.operands, node._params or {}
     xs = [x if type(x) is float else x._data for x in operands]
-    if op.arity is None:
-        edges = zip(operands, op.partials(y, *xs), strict=True)
-    else:
-        edges = zip(operands, op.partials, strict=True)
-    for x, partial in edges:
+    partials = op.partials if op.arity is not None else op.partials(y, *xs)
+    get = grads.get
+    for x, partial in zip(operands, partials, strict=True):
         if type(x) is not float:
             slope = partial if type(partial) is float else partial(y, *xs, **params)
-            grads[x] = grads.get(x, 0.0) + g * slope
+            grads[x] = get(x, 0.0) + g * slope
 
 
-def pull(
-    op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], use: Sequence[bool], spare: bool = False
-) -> Iterator[tuple[int, Any]]:
-    """(position, gradient) for each operand in use, when g arrives at y = op(*xs); nothing where it is zero.
+def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare: bool = False) -> Any:
+    """What operand i receives when g arrives at y = op(*xs); None if that is zero. Not for variadic operations.
 
     Args:
         op: the primitive.
         g, y, xs: upstream gradient, output and operands: all plain data, or nodes among them.
         params: the metadata the operation was called with.
-        use: for each operand whether its gradient is wanted; nothing is computed for the others.
+        i: the operand's position.
         spare: nobody else has g, and it may be overwritten.
     """
     kind = type(op)
-    if kind is Elementwise:
-        slopes = [lambda *_, s=s: s for s in op.partials(y, *xs)] if op.arity is None else op.partials
-        for i, slope in enumerate(slopes):
-            if use[i] and (c := _scaled(g, slope, y, xs, params, spare and op.arity == 1)) is not None:
-                yield i, like(c, xs[i])
-    elif kind is Reduction:
-        if op.averaged and (size := size_of(xs[0])):
-            g = (g.item() if type(g) is np.ndarray and g.ndim == 0 else g) * (size_of(y) / size)
-        if shape_of(y) and (kept := op.kept(params, shape_of(xs[0]))) != shape_of(y):
-            g, y = reshape(g, shape=kept), reshape(y, shape=kept)
-        for i, weight in enumerate(op.weights):
-            if use[i]:
-                yield i, like(_spread(g, weight, y, xs, params), xs[i])
-    elif op.arity is None:
-        for i, c in enumerate(op.pullbacks(g, y, *xs, **params)):
-            if use[i]:
-                yield i, like(c, xs[i])
-    else:
-        for i, back in enumerate(op.pullbacks):
-            if use[i] and back is not None:
-                yield i, like(back(g, y, *xs, **params), xs[i])
-
-
-def _scaled(g: Any, slope: Any, y: Any, xs: Any, params: dict[str, Any], spare: bool) -> Any:
-    """g times a partial, without multiplying by a constant 1, -1 or 0; in g's own memory if that is to spare."""
+    if kind is ArrayOp:
+        back = op.pullbacks[i]
+        return None if back is None else back(g, y, *xs, **params)
+    if kind is Reduction:
+        return _spread(op, g, y, xs, params, i)
+    slope = op.partials[i]
     if type(slope) is float:
         return g if slope == 1.0 else -g if slope == -1.0 else None if slope == 0.0 else g * slope
     slope = slope(y, *xs, **params)
-    if spare and type(slope) is np.ndarray and slope.shape == g.shape and slope.dtype in (g.dtype, bool):
+    if spare and op.arity == 1 and slope.shape == g.shape and slope.dtype in (g.dtype, bool):
         return np.multiply(g, slope, out=g)
     return g * slope
 
 
-def _spread(g: Any, weight: Any, y: Any, xs: Any, params: dict[str, Any]) -> Any:
+def _pull_all(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any]) -> Sequence[Any]:
+    """The same for all operands of a variadic operation at once."""
+    if type(op) is ArrayOp:
+        return op.pullbacks(g, y, *xs, **params)  # type: ignore[no-any-return]  # a list
+    return [g * slope for slope in op.partials(y, *xs, **params)]
+
+
+def _spread(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int) -> Any:
     """g sent back through a reduction, to every element by its weight."""
-    w = weight if type(weight) is float else weight(y, *xs, **params)
-    return broadcast_to(g if w == 1.0 else g * w, shape=shape_of(xs[0])) if type(w) is float else g * w
+    shape = shape_of(xs[i])
+    if op.averaged and (size := size_of(xs[i])):
+        g = (g.item() if type(g) is np.ndarray and g.ndim == 0 else g) * (size_of(y) / size)
+    if shape_of(y) and (kept := op.kept(params, shape)) != shape_of(y):
+        g, y = reshape(g, shape=kept), reshape(y, shape=kept)
+    weight = op.weights[i]
+    if type(weight) is float:
+        return broadcast_to(g if weight == 1.0 else g * weight, shape=shape)
+    return g * weight(y, *xs, **params)

@@ -53,7 +53,7 @@ def topological_order(*roots: Any) -> list[Any]:
             if parents:
                 stack.append(node)
                 stack.append(None)
-                stack.extend(parents[::-1])
+                stack.extend(parents[::-1] if len(parents) < 3 else [p for p in parents[::-1] if p not in seen])
             else:
                 order.append(node)
     return order

@@ -177,7 +177,9 @@ class Node:
         elif op.arity == 1:
             node._left, node._right = operands[0], None
         else:
-            node._left, node._right = operands, tuple([x for x in operands if isinstance(x, Node)])
+            node._left = operands
+            constants = not {float, np.ndarray}.isdisjoint(map(type, operands))
+            node._right = tuple([x for x in operands if isinstance(x, Node)]) if constants else operands
         return node._finish(op, y, params or None)
 
     def _finish(self, op: Primitive, y: Any, params: dict[str, Any] | None) -> Self:

@@ -139,20 +139,25 @@ class Primitive:
         Returns how to record (None without a node), the operands with constants as floats and floating arrays, all
         of them as plain data, and whether these are all floats.
         """
-        record, clean, xs, on_floats = None, [], [], True
+        if len(operands) > 3:  # a neuron with its many operands, usually all nodes
+            try:
+                xs = [x._data for x in operands]
+                return type(operands[0]).__record__, operands, xs, set(map(type, xs)) == {float}
+            except AttributeError:
+                pass
+        record, node_kind, clean, xs, on_floats = None, None, [], [], True
         for x in operands:
             kind, data = type(x), x
-            if kind is not float:
-                if kind is not np.ndarray:
-                    found = getattr(kind, "__record__", None)
-                    if found is not None:
-                        record, data = found, x._data
-                    else:
-                        x = data = as_data(x)
-                elif x.dtype is not FLOAT64:
+            if kind is node_kind:
+                data = x._data
+            elif kind is not float and (kind is not np.ndarray or x.dtype is not FLOAT64):
+                found = getattr(kind, "__record__", None)
+                if found is not None:
+                    record, node_kind, data = found, kind, x._data
+                else:
                     x = data = as_data(x)
-                if type(data) is not float:
-                    on_floats = False
+            if type(data) is not float:
+                on_floats = False
             clean.append(x)
             xs.append(data)
         return record, tuple(clean), xs, on_floats

@@ -9,6 +9,11 @@ from autodiff import Tensor, Value
 
 __all__ = ["SGD"]
 
+# A training step frees and asks for the same large arrays over and over. glibc's malloc hands each back to the system
+# and fetches it again, and the page faults cost more than the arithmetic, unless its thresholds are high; they rise to
+# the size of the largest block freed so far, up to 32 MB (mallopt(3), M_MMAP_THRESHOLD). This block is never touched.
+np.empty((32 << 20) - 8192, np.uint8)
+
 
 class SGD:
     """Stochastic gradient descent, with momentum: v = momentum * v + grad; p = p - lr * v.

@@ -42,18 +42,7 @@ LEVELS = {
 EAGER = {"numpy"}
 EAGER_IN: dict[str, set[str]] = {}
 
-HEAVY = {
-    "graphviz",
-    "matplotlib",
-    "hypothesis",
-    "numba",
-    "jax",
-    "nn",
-    "tqdm",
-    "safetensors",
-    "sklearn",
-    "IPython",
-}
+HEAVY = {"graphviz", "matplotlib", "hypothesis", "numba", "jax", "nn", "tqdm", "safetensors", "sklearn", "IPython"}
 
 
 def absolute(module, node):

@@ -35,13 +35,7 @@ def code_cells(notebook):
 @pytest.fixture
 def jupyter_home(tmp_path, monkeypatch):
     """Keep Jupyter, IPython and matplotlib from writing into the home directory."""
-    for name in (
-        "JUPYTER_RUNTIME_DIR",
-        "JUPYTER_CONFIG_DIR",
-        "JUPYTER_DATA_DIR",
-        "IPYTHONDIR",
-        "MPLCONFIGDIR",
-    ):
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     directory = tmp_path / "work"
     directory.mkdir()

@@ -4,7 +4,6 @@ Holds promises 14 (nothing of the user's is changed or aliased: every public fun
 bits in every process).
 """
 
-import inspect
 import os
 import subprocess
 import sys
@@ -17,8 +16,9 @@ import pytest
 
 import autodiff as ad
 from autodiff import Node, Tensor, Value, no_grad
+from autodiff.primitive import Primitive
 
-# ---- promise 18: threads ----------------------------------------------------------------------------------------------
+# ---- promise 18: threads ---------------------------------------------------------------------------------------------
 
 
 def scalar_program(x):
@@ -74,7 +74,7 @@ def test_threads_with_and_without_no_grad_do_not_disturb_each_other():
         assert list(pool.map(work, range(8))) == [{True}, {False}] * 4
 
 
-# ---- promise 19: processes --------------------------------------------------------------------------------------------
+# ---- promise 19: processes -------------------------------------------------------------------------------------------
 
 TRAINING = """
     import numpy as np
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_bits_in_every_process(root):
     assert outputs == [outputs[0]] * 5
 
 
-# ---- promise 14: what belongs to the user ---------------------------------------------------------------------------------
+# ---- promise 14: what belongs to the user ----------------------------------------------------------------------------
 
 X = np.array([[0.5, 0.25, 0.125], [0.75, 0.375, 0.625]])
 SPECIAL = {
@@ -157,24 +157,19 @@ SPECIAL = {
     "dot": lambda x: ad.dot(x, np.eye(3)),
     "outer": lambda x: ad.outer(x, 1.0),
 }
-NOT_FUNCTIONS_OF_ARRAYS = {"array_op", "elementwise", "reduction", "detect_anomaly", "no_grad", "recording"} | {
-    "elementwise_grad", "grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"
-}  # fmt: skip
+HOMES = {"autodiff.array_rules", "autodiff.functions"}
 
 
 def array_functions():
-    """Yield (name, a call on one array) for every public function, with identity arguments where there are any."""
+    """Yield (name, a call on one array) for every public function of arrays, an identity where there is one."""
     for name in ad.__all__:
         thing = getattr(ad, name)
-        if inspect.isclass(thing) and name not in SPECIAL or name in NOT_FUNCTIONS_OF_ARRAYS or name.startswith("_"):
-            continue
-        arity = getattr(thing, "arity", None)
         if name in SPECIAL:
             yield name, SPECIAL[name]
-        elif arity == 2:
-            yield name, (lambda x, f=thing: f(x + 1.0 if name == "arccosh" else x, x))
-        else:
-            yield name, (lambda x, f=thing, shift=name == "arccosh": f(x + 1.0 if shift else x))
+        elif isinstance(thing, Primitive) or getattr(thing, "__module__", None) in HOMES:
+            shift = 1.0 if name == "arccosh" else 0.0
+            arity = getattr(thing, "arity", 1)
+            yield name, (lambda x, f=thing, n=arity, shift=shift: f(*[x + shift] * n))
 
 
 FUNCTIONS = dict(array_functions())

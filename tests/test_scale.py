@@ -37,7 +37,7 @@ def run_alone(root, program):
     return result.stdout.splitlines()
 
 
-# ---- promise 11: a million nodes --------------------------------------------------------------------------------------
+# ---- promise 11: a million nodes -------------------------------------------------------------------------------------
 
 
 def test_a_chain_of_a_million_values_works_under_a_recursion_limit_of_200(root):
@@ -152,16 +152,25 @@ def test_a_value_node_takes_at_most_256_bytes_beyond_its_float(root, figure, ste
     assert 0 < float(line) <= 256
 
 
-# ---- promise 12: linear time ------------------------------------------------------------------------------------------
+# ---- promise 12: linear time -----------------------------------------------------------------------------------------
 
 
-def best_time(call, repeats=3):
-    """Return the shortest of several times in seconds."""
+@pytest.fixture
+def without_collector():
+    """Collect what there is, then switch the cyclic collector off."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def best_time(call, repeats=2):
+    """Return the shortest of several times, in seconds of this thread, which others disturb least."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.thread_time()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return min(times)
 
 
@@ -182,9 +191,10 @@ def chain(n):
     return y
 
 
+@pytest.mark.usefixtures("without_collector")  # how often it runs depends on what other tests left alive
 def test_backward_of_twice_the_nodes_takes_at_most_two_and_a_half_times_as_long(figure):
     small, large = chain(50_000), chain(100_000)  # of 100,000 and 200,000 nodes
-    ratio = best_ratio(lambda: best_time(large.backward) / best_time(small.backward), 2.5)
+    ratio = best_ratio(lambda: best_time(large.backward, 3) / best_time(small.backward, 3), 2.5, attempts=6)
     figure(f"backward(200k) / backward(100k): {ratio:.2f}, at most 2.5")
     assert ratio <= 2.5
 
@@ -193,10 +203,7 @@ def test_doubling_sixty_times_gives_2_to_the_60_in_sixty_steps():
     """A walk over paths instead of nodes would take 2**60 steps: counted, not timed."""
     calls = []
 
-    def one(y, a, b):
-        calls.append(1)
-        return 1.0
-
+    one = lambda y, a, b: calls.append(1) or 1.0
     plus = elementwise("counted_addition", lambda a, b: a + b, np.add, one, one)
     for kind in (Value, Tensor):
         calls.clear()
@@ -228,10 +235,7 @@ def test_doubling_sixty_times_takes_milliseconds():
 def test_forward_mode_visits_every_node_once():
     calls = []
 
-    def one(y, a, b):
-        calls.append(1)
-        return 1.0
-
+    one = lambda y, a, b: calls.append(1) or 1.0
     plus = elementwise("counted_addition", lambda a, b: a + b, np.add, one, one)
 
     def double(x):
@@ -248,19 +252,25 @@ def scalar_forward():
     return lambda: model([0.5, -1.0, 2.0])
 
 
-def tensor_forward():
-    w = Tensor(np.random.default_rng(0).normal(size=(200, 200)))
+def small_tensor_forward():
+    """Small matrices, so that the linear algebra library starts no threads of its own."""
+    w = Tensor(np.random.default_rng(0).normal(size=(32, 32)))
 
     def forward():
         y = w
-        for _ in range(5):
+        for _ in range(10):
             y = np.tanh(y @ w)
         return y.mean()
 
     return forward
 
 
-@pytest.mark.parametrize("make", [scalar_forward, tensor_forward])
+def large_tensor_forward():
+    x, w = Tensor(np.linspace(-1.0, 1.0, 200_000)), Value(0.5)
+    return lambda: np.sum(np.tanh(x * w) * ad.sigmoid(x) + np.sqrt(x * x + 1.0))
+
+
+@pytest.mark.parametrize("make", [scalar_forward, small_tensor_forward, large_tensor_forward])
 @pytest.mark.parametrize("keep_grads", [True, False])
 def test_backward_costs_at_most_four_forwards(figure, make, keep_grads):
     forward = make()
@@ -272,7 +282,7 @@ def test_backward_costs_at_most_four_forwards(figure, make, keep_grads):
     assert ratio <= 4
 
 
-# ---- promise 13: memory comes back without the cyclic collector ----------------------------------------------------------
+# ---- promise 13: memory comes back without the cyclic collector ------------------------------------------------------
 
 TRAINING = {
     "scalar network": """
@@ -311,18 +321,23 @@ def test_a_thousand_training_steps_leave_no_more_memory_than_a_hundred(root, fig
                 optimizer.zero_grad()
                 loss().backward(keep_grads=False)
                 optimizer.step()
+        # Python keeps dead tuples for reuse, up to 2,000 of each length, and forgets them in gc.collect(). That it
+        # returns 0 says that it found nothing else to do.
         gc.disable()
+        gc.collect()
         tracemalloc.start()
         train(100)
+        cycles = gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         train(900)
+        cycles += gc.collect()
         print(tracemalloc.get_traced_memory()[0] - before)
-        print(gc.collect())
+        print(cycles)
         """
     more, cycles = run_alone(root, head + textwrap.dedent(setup) + textwrap.dedent(steps))
     figure(f"memory after 1,000 steps beyond that after 100, {request.node.callspec.id}: {more} of 65,536 bytes")
     assert int(more) <= 65536
-    assert int(cycles) < 900  # less than one object a step waits for the collector
+    assert int(cycles) == 0
 
 
 def build_and_differentiate():
@@ -342,15 +357,6 @@ GRAPHS = {
     "a scalar network": lambda: nn.MLP(2, [3, 1], rng=0)([1.0, 2.0]).backward(),
     "a drawing": lambda: repr(build_and_differentiate()),
 }
-
-
-@pytest.fixture
-def without_collector():
-    """Collect what there is, then switch the cyclic collector off."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)

@@ -22,7 +22,7 @@ def records():
     return bool((Value(1.0) * 2.0).parents)
 
 
-# ---- no_grad ------------------------------------------------------------------------------------------------------------
+# ---- no_grad ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [Value, Tensor])
@@ -97,7 +97,7 @@ def test_a_detect_anomaly_block_inside_no_grad_still_records_nothing():
         assert not records()
 
 
-# ---- one mode a thread, a context, a task ------------------------------------------------------------------------------
+# ---- one mode a thread, a context, a task ----------------------------------------------------------------------------
 
 
 def test_no_grad_in_one_thread_is_not_seen_in_another():
@@ -158,7 +158,7 @@ def test_a_copied_context_keeps_its_own_mode():
     assert context.run(records) is False
 
 
-# ---- generators ---------------------------------------------------------------------------------------------------------
+# ---- generators ------------------------------------------------------------------------------------------------------
 
 
 @no_grad()
@@ -219,8 +219,7 @@ def test_an_abandoned_decorated_generator_leaves_nothing_behind():
 def plain(n):
     """Yield with a no_grad block open: what the docstring advises against."""
     with no_grad():
-        for i in range(n):
-            yield i
+        yield from range(n)
 
 
 def test_blocks_that_close_out_of_order_leave_no_trace():
@@ -248,7 +247,7 @@ def test_blocks_that_close_out_of_order_restore_a_surrounding_block():
     assert records()
 
 
-# ---- detect_anomaly: twenty planted faults --------------------------------------------------------------------------------
+# ---- detect_anomaly: twenty planted faults ---------------------------------------------------------------------------
 
 NAN, INF = float("nan"), float("inf")
 
@@ -448,7 +447,7 @@ def test_the_first_fault_is_named_not_those_that_follow_from_it():
         bad = np.log(x)
         return np.exp(bad * 2.0) - bad
 
-    with np.errstate(all="ignore"), detect_anomaly(), pytest.raises(AnomalyError, match="^log gave inf"):
+    with np.errstate(all="ignore"), detect_anomaly(), pytest.raises(AnomalyError, match=r"^log gave inf"):
         program(Tensor([0.0, 1.0]))
 
 
@@ -492,5 +491,5 @@ def test_it_is_an_arithmetic_error_for_those_who_do_not_know_us():
 def test_a_graph_made_outside_is_checked_going_back_as_far_as_is_known():
     v = Value(0.0)
     y = ad.sqrt(v)
-    with detect_anomaly(), pytest.raises(AnomalyError, match="operand 0 of sqrt is inf; .* outside detect_anomaly"):
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"operand 0 of sqrt is inf; .* outside detect_anomaly"):
         y.backward()

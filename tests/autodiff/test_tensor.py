@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from autodiff import SeedError, ShapeError, Tensor, Value
 
-# ---- construction ------------------------------------------------------------------------------------------------
+# ---- construction ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_shape_properties_are_numpys():
     assert t.dtype == np.float32
 
 
-# ---- name and repr -----------------------------------------------------------------------------------------------
+# ---- name and repr ---------------------------------------------------------------------------------------------------
 
 
 def test_repr_shows_numbers_shape_dtype_and_name():
@@ -126,7 +126,7 @@ def test_a_format_specification_formats_the_number_of_a_0d_tensor():
     assert f"{Tensor([1.0])}" == "Tensor([1.], shape=(1,))"
 
 
-# ---- comparisons, truth, iteration ---------------------------------------------------------------------------------
+# ---- comparisons, truth, iteration -----------------------------------------------------------------------------------
 
 
 def test_equality_is_elementwise_and_plain():
@@ -197,7 +197,7 @@ def test_item_and_numpy_give_plain_copies():
         Tensor([1.0, 2.0]).item()
 
 
-# ---- data ----------------------------------------------------------------------------------------------------------
+# ---- data ------------------------------------------------------------------------------------------------------------
 
 
 def test_rebinding_data_copies_converts_and_keeps_the_dtype():
@@ -213,7 +213,9 @@ def test_rebinding_data_copies_converts_and_keeps_the_dtype():
     assert t.data.tolist() == [2.5, 3.5]
 
 
-@pytest.mark.parametrize(("data", "shape"), [([1.0], (1,)), ([[1.0, 2.0]], (1, 2)), (1.0, ()), (np.ones((2, 1)), (2, 1))])
+@pytest.mark.parametrize(
+    ("data", "shape"), [([1.0], (1,)), ([[1.0, 2.0]], (1, 2)), (1.0, ()), (np.ones((2, 1)), (2, 1))]
+)
 def test_rebinding_data_to_another_shape_is_refused_even_if_it_broadcasts(data, shape):
     t = Tensor([1.0, 2.0])
     with pytest.raises(ShapeError) as caught:
@@ -360,7 +362,7 @@ def test_methods_refuse_what_they_do_not_support():
         Tensor(M).reshape(4)
 
 
-# ---- bridges -----------------------------------------------------------------------------------------------------------
+# ---- bridges ---------------------------------------------------------------------------------------------------------
 
 
 def test_from_values_joins_values_and_numbers_and_gradients_flow_back():

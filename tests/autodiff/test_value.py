@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autodiff import Node, Tensor, Value
 
-# ---- construction ------------------------------------------------------------------------------------------------
+# ---- construction ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_fresh_value_is_a_leaf_without_gradient_name_or_parents():
     assert (v.shape, v.ndim) == ((), 0)
 
 
-# ---- name and repr -----------------------------------------------------------------------------------------------
+# ---- name and repr ---------------------------------------------------------------------------------------------------
 
 
 def test_a_name_is_given_at_construction_or_later():
@@ -112,12 +112,12 @@ def test_a_format_specification_formats_the_number():
     assert f"{Value(1e6):>12,.1f}" == " 1,000,000.0"
 
 
-# ---- identity -----------------------------------------------------------------------------------------------------
+# ---- identity --------------------------------------------------------------------------------------------------------
 
 
 def test_equality_is_identity():
     a, b = Value(1.0), Value(1.0)
-    assert a == a  # noqa: PLR0124  # the point
+    assert a == a
     assert a != b
     assert a != 1.0
     assert (a == b) is False
@@ -141,7 +141,7 @@ def test_a_hash_survives_new_data_and_a_backward():
     assert hash(v) == before
 
 
-# ---- comparisons, truth -------------------------------------------------------------------------------------------
+# ---- comparisons, truth ----------------------------------------------------------------------------------------------
 
 
 @given(st.floats(allow_nan=True), st.floats(allow_nan=True))
@@ -169,7 +169,7 @@ def test_values_sort_and_have_a_maximum():
     assert max(values) is values[0]
 
 
-# ---- data ----------------------------------------------------------------------------------------------------------
+# ---- data ------------------------------------------------------------------------------------------------------------
 
 
 def test_rebinding_data_converts_as_construction_does():

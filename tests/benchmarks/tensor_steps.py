@@ -162,11 +162,9 @@ class PyTorchFloat32(PyTorch):
 
 def functional_loss(np_like: Any, problem: Problem) -> Callable[..., Any]:
     """The loss as a function of the parameters, for libraries that differentiate NumPy code."""
-    activation = {
-        "relu": lambda a: np_like.maximum(a, 0.0),
-        "arctan": np_like.arctan,
-        "tanh": np_like.tanh,
-    }[problem.activation]
+    activation = {"relu": lambda a: np_like.maximum(a, 0.0), "arctan": np_like.arctan, "tanh": np_like.tanh}[
+        problem.activation
+    ]
     rows = np.arange(problem.batch)
 
     def loss(parameters: list[Any], x: Any, y: Any) -> Any:

@@ -156,6 +156,20 @@ def test_Values_and_Tensors_are_stepped_together():
     np.testing.assert_array_equal(t.data, [0.0, 2.0])
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_parameters_of_any_shape_and_dtype_are_stepped_side_by_side(momentum):
+    shapes = [(), (3,), (2, 3), (0,), (1, 1, 2)]
+    tensors = [Tensor(np.full(shape, 2.0), dtype=dtype) for shape in shapes for dtype in (np.float64, np.float32)]
+    optimizer = SGD(tensors, lr=0.5, momentum=momentum)
+    for i, t in enumerate(tensors):
+        (t * (i + 1.0)).sum().backward()
+    optimizer.step()
+    optimizer.step()
+    for i, t in enumerate(tensors):
+        assert (t.shape, t.dtype) == (shapes[i // 2], [np.float64, np.float32][i % 2])
+        np.testing.assert_array_equal(t.data, 2.0 - 0.5 * (i + 1) * (2.0 + momentum))
+
+
 def test_parameters_may_come_from_a_generator_and_more_than_one_step():
     values = [Value(1.0), Value(2.0)]
     optimizer = SGD((v for v in values), lr=1.0)
@@ -280,8 +294,14 @@ def test_no_parameters_are_refused():
 
 @pytest.mark.parametrize("other", [1.0, np.ones(2), "w", None, ("weight", Tensor([1.0]))], ids=type)
 def test_what_is_no_node_is_refused(other):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^SGD steps leaves \(Value or Tensor\), got .*model\.parameters\(\)$"):
         SGD([Value(1.0), other], lr=0.1)
+
+
+@pytest.mark.parametrize("model", [Linear(2, 3), Value(1.0)], ids=type)
+def test_a_model_instead_of_its_parameters_is_refused_with_the_way_out(model):
+    with pytest.raises(TypeError, match=rf"got {type(model).__name__}; pass model\.parameters\(\)$"):
+        SGD(model, lr=0.1)
 
 
 def test_the_result_of_an_operation_is_refused():

@@ -226,7 +226,7 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = ravel(x), 0
-    return getitem(x, index=_along(axis, np.asarray(indices), _ndim(x)))
+    return getitem(x, index=_along(axis, np.array(indices), _ndim(x)))
 
 
 def sort(x: Any, axis: int | None = -1) -> Any:

@@ -238,10 +238,10 @@ class Node:
             )
         seed = self._seed(seed)
         grads = reverse(self, seed, keep=keep_grads, watch=watcher())
-        self._publish(grads, keep_grads)
+        self._publish(grads)
 
     @staticmethod
-    def _publish(grads: dict[Any, Any], keep_grads: bool) -> None:
+    def _publish(grads: dict[Any, Any]) -> None:
         """Write gradients to ``grad``; no array is handed out twice or shared with data."""
         taken = {id(node._data) for node in grads}
         news = []
@@ -250,8 +250,6 @@ class Node:
                 old = node.grad
                 if old is not None and old is not node._no_grad_value:
                     g = old + g
-            elif not keep_grads:
-                continue
             if type(g) is not float:
                 if type(g) is not np.ndarray:
                     g = np.asarray(g)  # NumPy made a scalar of a 0-d sum

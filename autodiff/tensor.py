@@ -157,7 +157,7 @@ class Tensor(Node, holds=np.ndarray):
         entries = index if isinstance(index, tuple) else (index,)
         if any(isinstance(entry, Node) for entry in entries):
             raise TypeError("an index has no derivative and must be plain integers or booleans: use .data")
-        return rows.getitem(self, index=index)  # type: ignore[no-any-return]
+        return rows.getitem(self, index=tuple(map(_own_index, entries)))  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         edges = 3 if self.ndim < 3 else 1
@@ -187,6 +187,13 @@ class Tensor(Node, holds=np.ndarray):
         return functions.dot(self, other)  # type: ignore[no-any-return]
 
 
+def _own_index(entry: Any) -> Any:
+    """A copy of an index array or list: the graph refers to it, whatever its owner does with it later."""
+    if isinstance(entry, (list, np.ndarray)):
+        return np.array(entry, dtype=None if len(entry) or isinstance(entry, np.ndarray) else np.intp)
+    return entry
+
+
 def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
     """A fresh floating array."""
     if isinstance(data, Node):
@@ -197,7 +204,7 @@ def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
     if array.dtype.kind not in "fbiu":
         raise TypeError(f"a Tensor holds real numbers, got {type(data).__name__} of dtype {array.dtype}")
     if dtype is None:
-        return array if array.dtype.kind == "f" else array.astype(np.float64)
+        dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.float64
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"a Tensor's dtype must be floating, got {np.dtype(dtype)}")
     return array.astype(dtype, copy=False)

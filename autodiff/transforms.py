@@ -8,7 +8,6 @@ all that nesting needs: every level differentiates by its own fresh nodes, so le
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -59,9 +58,9 @@ def _form(tree: Any, leaves: list[Any]) -> Callable[[Any], Any]:
     return next
 
 
-# The inputs of all runs that are under way. A result that depends on one of them must be a node, for the run around
-# it; other nodes that a function closes over are constants to a transform.
-_RUNNING: ContextVar[frozenset[Node]] = ContextVar("autodiff_running", default=frozenset())
+# The inputs of all runs that are under way, in any thread. A result that depends on one of them must be a node, for
+# the run around it; other nodes that a function closes over are constants to a transform.
+_RUNNING: set[Node] = set()
 
 
 class _Run:
@@ -72,24 +71,23 @@ class _Run:
 
     def __init__(self, f: Function, args: Sequence[Any], argnums: Sequence[int], kwargs: dict[str, Any]) -> None:
         flat, rebuild = _flatten([args[i] for i in argnums])
-        enclosing = _RUNNING.get()
         with recording():
             self.inputs = [_fresh(x) for x in flat]
             self.rebuild = rebuild
             call = list(args)
             for i, arg in zip(argnums, rebuild(self.inputs), strict=True):
                 call[i] = arg
-            token = _RUNNING.set(enclosing.union(self.inputs))
+            _RUNNING.update(self.inputs)
             try:
                 self.outputs, self.rebuild_output = _flatten(f(*call, **kwargs))
             finally:
-                _RUNNING.reset(token)
+                _RUNNING.difference_update(self.inputs)
         for y in self.outputs:
             if not isinstance(y, (Node, float, int, np.ndarray, np.number)):
                 raise TypeError(f"the function returned {y!r}; expected numbers, arrays or nodes (a return forgotten?)")
         roots = [y for y in self.outputs if isinstance(y, Node)]
-        self.nested = any(isinstance(x, Node) for x in flat) or (
-            bool(enclosing) and not enclosing.isdisjoint(topological_order(*roots))
+        self.nested = any(isinstance(x, Node) for x in _flatten([args, kwargs])[0]) or (
+            bool(_RUNNING) and any(node in _RUNNING for node in topological_order(*roots))
         )
 
     def pull(self, y: Any, seed: Any, on_nodes: bool | None = None) -> list[Any]:

@@ -63,6 +63,7 @@ class TestConfusion:
 
 def test_three_levels():
     assert D(lambda x: D(lambda y: D(lambda z: x * y * z)(3.0))(2.0))(1.0) == 1.0
+    assert D(lambda x: D(lambda y: y * D(lambda z: x * z)(3.0))(2.0))(1.0) == 1.0  # the innermost skips a level
     assert D(lambda x: x * D(lambda y: y * D(lambda z: x * y * z)(3.0))(2.0))(1.0) == 8.0  # x * 2*x*y at y = 2
 
 

@@ -59,6 +59,16 @@ def test_threads_may_share_leaves_through_the_query_form():
     assert set(found) == {expected}
 
 
+def test_a_derivative_inside_a_derivative_may_be_taken_in_a_worker_thread():
+    """x * d/dy(x * y) is x**2, whose derivative at 3 is 6."""
+
+    def f(x):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: x * ad.grad(lambda y: x * y)(1.0)).result()
+
+    assert ad.grad(f)(3.0) == 6.0
+
+
 def test_threads_with_and_without_no_grad_do_not_disturb_each_other():
     def work(k):
         seen = set()

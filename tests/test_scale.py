@@ -399,3 +399,27 @@ def test_an_exception_in_backward_keeps_no_graph_alive():
     del y, caught
     gc.collect()  # pytest's own traceback is a cycle
     assert gone() is None
+
+
+def test_letting_go_of_inner_gradients_lowers_the_peak_of_memory(root, figure):
+    lines = run_alone(
+        root,
+        """
+        import tracemalloc
+        import numpy as np
+        import autodiff as ad
+        leaf = y = ad.Tensor(np.full(50_000, 0.5))
+        for _ in range(40):
+            y = np.tanh(y + 0.1)
+        for keep in (False, True):
+            y.backward(np.ones(50_000), keep_grads=False)
+            tracemalloc.start()
+            y.backward(np.ones(50_000), keep_grads=keep)
+            print(tracemalloc.get_traced_memory()[1] // leaf.data.nbytes)
+            tracemalloc.stop()
+        """,
+    )
+    early, kept = map(int, lines)
+    figure(f"peak of backward over 80 arrays: {early} arrays when let go early, {kept} when kept")
+    assert kept >= 80
+    assert early <= 10

@@ -34,6 +34,14 @@ def test_integers_and_bools_become_float64_and_floating_dtypes_stay(data, dtype)
     assert np.array_equal(t.data, data)
 
 
+def test_foreign_byte_order_becomes_the_machines():
+    t = Tensor(np.array([1.0, 2.0], dtype=np.dtype(float).newbyteorder("S")))
+    assert t.dtype == np.float64
+    (t * t).sum().backward()
+    assert t.grad.dtype == t.dtype
+    assert t.grad.tolist() == [2.0, 4.0]
+
+
 def test_a_dtype_can_be_asked_for():
     assert Tensor([1, 2], dtype=np.float32).dtype == np.float32
     assert Tensor(np.ones(2, np.float32), dtype=float).dtype == np.float64
@@ -277,6 +285,15 @@ def test_an_index_picks_as_numpy_does_and_its_gradient_counts_how_often(index):
     assert np.array_equal(t.grad, expected)
 
 
+@pytest.mark.parametrize("index", [[0, 1], np.array([0, 1]), np.array([True, True])], ids=repr)
+def test_an_index_that_is_changed_after_use_was_copied(index):
+    t = Tensor([1.0, 2.0])
+    y = t[index]
+    index[0] = index[1] = 0
+    y.backward([1.0, 10.0])
+    assert t.grad.tolist() == [1.0, 10.0]
+
+
 def test_an_index_out_of_range_is_numpys_error():
     with pytest.raises(IndexError, match="index 5 is out of bounds"):
         Tensor([1.0, 2.0])[5]
@@ -425,3 +442,22 @@ def test_a_seed_is_needed_and_the_error_says_how_to_avoid_it():
         Tensor([1.0, 2.0]).backward()
     for words in ("(2,)", ".sum()", ".mean()", "seed"):
         assert words in str(caught.value)
+
+
+def test_an_index_is_copied_so_that_its_owner_may_reuse_it():
+    index, t = np.array([0, 1]), Tensor([1.0, 2.0])
+    picked = t[index]
+    index[:] = 0
+    picked.backward([1.0, 10.0])
+    assert t.grad.tolist() == [1.0, 10.0]
+
+
+def test_an_empty_list_picks_nothing():
+    assert Tensor([1.0, 2.0])[[]].shape == (0,)
+    assert Tensor(np.ones((2, 3)))[:, []].shape == (2, 0)
+
+
+def test_data_of_foreign_byte_order_becomes_native_as_its_gradient_is():
+    t = Tensor(np.ones(2, ">f8"))
+    (t * t).sum().backward()
+    assert t.dtype == t.grad.dtype == np.dtype("=f8")

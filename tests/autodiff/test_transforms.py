@@ -260,6 +260,7 @@ def test_tangents_that_do_not_fit_the_arguments_are_refused(tangents):
 
 def test_vjp_of_nothing_is_zero():
     assert vjp(lambda x: [], 2.0)[1]([]) == (0.0,)
+    assert vjp(lambda x: [], np.ones(2))[1]([])[0].tolist() == [0.0, 0.0]
     assert vjp(lambda: 3.0)[1](1.0) == ()
 
 
@@ -277,6 +278,15 @@ def test_a_jacobian_has_the_output_axes_first_whichever_mode_runs(in_shape, out_
     if not in_shape:
         f = lambda z: np.reshape(weights[:, 0], out_shape) * z
     assert np.array_equal(jacobian(f)(x), weights.reshape(out_shape + in_shape))
+
+
+@pytest.mark.parametrize(("x", "shape"), [(np.ones(500), ()), (2.0, (500,))], ids=["one output", "one input"])
+def test_a_jacobian_needs_one_pass_where_one_is_enough(x, shape):
+    calls = []
+    triple = ad.elementwise("counted_triple", lambda x: 3.0 * x, lambda x: 3.0 * x, lambda y, x: calls.append(1) or 3.0)
+    got = jacobian(lambda z: np.broadcast_to(np.sum(triple(z)), shape))(x)
+    assert np.array_equal(got, np.full(500, 3.0))
+    assert len(calls) == 1
 
 
 def test_a_jacobian_of_containers_nests_outputs_outside():

@@ -11,6 +11,7 @@ A ``Value`` (a float) or a ``Tensor`` (an array) records what is done to it; ``b
 """
 
 from . import numpy_api as _numpy_api  # noqa: F401  # gives Tensor its NumPy methods
+from . import row_docs as _row_docs  # noqa: F401  # gives the table's rows their docstrings
 from .array_rules import (
     broadcast_to,
     cast,

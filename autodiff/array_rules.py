@@ -56,39 +56,21 @@ def _ones(n: int, dtype: str) -> Any:
 
 
 def _sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
-    if len(shape_of(x)) == 2 and shape == x.shape[1:]:
+    if getattr(x, "ndim", 0) == 2 and shape == x.shape[1:]:
         return _ones(len(x), x.dtype.char).dot(x)  # a bias's gradient; on small arrays much faster than add.reduce
     axes = broadcast_axes(shape, shape_of(x))
     return _add_up(x, axis=axes, keepdims=True).reshape(shape)
 
 
-sum_to = array_op(
-    "sum_to",
-    _sum_to,
-    lambda g, y, x, *, shape: broadcast_to(g, shape=shape_of(x)),
-    doc="sum_to(x, shape=...): x summed over the axes along which `shape` would be broadcast to x's shape.",
-)
-cast = array_op(
-    "cast",
-    lambda x, *, dtype: np.asarray(x).astype(dtype),
-    lambda g, y, x, *, dtype: g,
-    doc="cast(x, dtype=...): the same numbers in another floating dtype; gradients keep x's dtype.",
-)
-item = array_op(
-    "item",
-    lambda x: x.item(),
-    lambda g, y, x: broadcast_to(g, shape=shape_of(x)),
-    scalar=float,
-    doc="item(x): the only element of a one-element array as a float; of a Tensor as a Value.",
-)
+sum_to = array_op("sum_to", _sum_to, lambda g, y, x, *, shape: broadcast_to(g, shape=shape_of(x)))
+cast = array_op("cast", lambda x, *, dtype: np.asarray(x).astype(dtype), lambda g, y, x, *, dtype: g)
+item = array_op("item", lambda x: x.item(), lambda g, y, x: broadcast_to(g, shape=shape_of(x)), scalar=float)
 
 
 def like(c: Any, x: Any) -> Any:
     """A gradient c brought to the shape, the dtype and the kind (float or array) of its operand x."""
-    if type(c) is np.ndarray and type(x) is np.ndarray and c.dtype is x.dtype:  # nearly always
-        return (
-            c if c.shape == x.shape else sum_to(c, shape=x.shape) if c.ndim >= x.ndim else np.broadcast_to(c, x.shape)
-        )
+    if type(c) is np.ndarray and type(x) is np.ndarray and c.dtype is x.dtype and c.ndim >= x.ndim:  # nearly always
+        return c if c.shape == x.shape else _sum_to(c, shape=x.shape)
     if isinstance(c, np.generic):
         c = np.asarray(c)  # NumPy's operators make scalars of 0-d results
     shape, dtype = shape_of(x), getattr(x, "dtype", None)
@@ -121,14 +103,8 @@ getitem = array_op(
     lambda x, *, index: x[index],
     lambda g, y, x, *, index: scatter(g, index=index, shape=shape_of(x)),
     symbol="[ ]",
-    doc="getitem(x, index=...): x[index] with any NumPy index; repeated indices accumulate their gradients.",
 )
-scatter = array_op(
-    "scatter",
-    _scatter,
-    lambda g, y, x, *, index, shape: getitem(g, index=index),
-    doc="scatter(x, index=..., shape=...): zeros of the shape with x added at the index; the transpose of getitem.",
-)
+scatter = array_op("scatter", _scatter, lambda g, y, x, *, index, shape: getitem(g, index=index))
 
 
 def _parts(g: Any, y: Any, *xs: Any, axis: int = 0) -> list[Any]:
@@ -149,7 +125,6 @@ gathered = array_op(
     lambda g, y, *xs: [item(getitem(g, index=i)) for i in range(len(xs))],
     variadic=True,
     scalar=lambda *xs: np.array(xs, dtype=np.float64),
-    doc="from_values(v1, v2, ...): a vector of floats or Values.",
 )
 
 # ---- reductions ----------------------------------------------------------------------------------------------
@@ -205,7 +180,6 @@ norm = reduction(
     lambda y, x, *, axis=None, keepdims=False: div(x, _where_zero(y, 1.0)),
     symbol="‖·‖",
     latex=r"\left\|{0}\right\|",
-    doc="norm(x, axis=None, keepdims=False): the Euclidean (Frobenius) norm; the derivative at 0 is 0.",
 )
 
 
@@ -213,6 +187,8 @@ def grouped(x: Any, axis: Any) -> Any:
     """x with the reduced axes moved to the end and merged into one."""
     ndim = len(shape_of(x))
     axes = normalize_axes(axis, ndim)
+    if axes == (ndim - 1,):
+        return x
     kept = [i for i in range(ndim) if i not in axes]
     sides = tuple(shape_of(x)[i] for i in kept)
     return reshape(transpose(x, axes=(*kept, *axes)), shape=(*sides, reduced_size(shape_of(x), axis)))
@@ -221,6 +197,8 @@ def grouped(x: Any, axis: Any) -> Any:
 def ungrouped(x: Any, shape: tuple[int, ...], axis: Any) -> Any:
     """The inverse of ``grouped`` for an array of the given original shape."""
     axes = normalize_axes(axis, len(shape))
+    if axes == (len(shape) - 1,):
+        return x
     order = (*(i for i in range(len(shape)) if i not in axes), *axes)
     sides = tuple(shape[i] for i in order)
     return transpose(reshape(x, shape=sides), axes=inverse_permutation(order, len(shape)))
@@ -228,10 +206,11 @@ def ungrouped(x: Any, shape: tuple[int, ...], axis: Any) -> Any:
 
 def _shifted_logs(x: Any) -> tuple[Any, Any, Any]:
     """(max, x - max, log of the sum of exp(x - max)) along the last axis, kept; the sum leaves out its 1."""
-    top = np.max(x, axis=-1, keepdims=True)
+    top = np.maximum.reduce(x, axis=-1, keepdims=True)
     shifted = x - np.where(np.isfinite(top), top, 0)
-    e = np.exp(shifted)
-    np.put_along_axis(e, np.argmax(x, axis=-1, keepdims=True), 0, axis=-1)
+    e = np.exp(shifted, order="C")
+    lines = e.reshape(-1, x.shape[-1])  # a view: e is contiguous
+    lines[np.arange(len(lines)), np.argmax(lines, axis=-1)] = 0
     return top, shifted, np.log1p(_add_up(e, axis=-1, keepdims=True))
 
 
@@ -248,7 +227,7 @@ def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
 
 
 def _softmax(x: Any, *, axis: Any = -1) -> Any:
-    top = np.max(x, axis=axis, keepdims=True)
+    top = np.maximum.reduce(x, axis=axis, keepdims=True)
     e = np.exp(x - np.where(np.isfinite(top), top, 0))
     return e / _add_up(e, axis=axis, keepdims=True)
 
@@ -258,13 +237,7 @@ def _logsumexp_weight(y: Any, x: Any, *, axis: Any = None, keepdims: bool = Fals
     return where(empty, 0.0, exp(sub(x, where(empty, 0.0, y))))
 
 
-logsumexp = reduction(
-    "logsumexp",
-    _logsumexp,
-    _logsumexp_weight,
-    latex=r"\ln \sum e^{{{0}}}",
-    doc="logsumexp(x, axis=None, keepdims=False): log(sum(exp(x))) shifted by the maximum.",
-)
+logsumexp = reduction("logsumexp", _logsumexp, _logsumexp_weight, latex=r"\ln \sum e^{{{0}}}")
 
 
 def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
@@ -272,27 +245,19 @@ def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
     return mul(y, sub(g, sum(mul(y, g), axis=axis, keepdims=True)))
 
 
-softmax = array_op(
-    "softmax",
-    _softmax,
-    _softmax_rule,
-    pushforwards=[_softmax_rule],
-    doc="softmax(x, axis=-1): exp(x) / sum(exp(x)) along the axis, shifted by the maximum.",
-)
+softmax = array_op("softmax", _softmax, _softmax_rule, pushforwards=[_softmax_rule])
 log_softmax = array_op(
     "log_softmax",
     _log_softmax,
     lambda g, y, x, *, axis=-1: sub(g, mul(exp(y), sum(g, axis=axis, keepdims=True))),
     pushforwards=[lambda t, y, x, *, axis=-1: sub(t, sum(mul(exp(y), t), axis=axis, keepdims=True))],
-    doc="log_softmax(x, axis=-1): x - logsumexp(x) along the axis, without cancellation.",
 )
 
 
 def _cross_entropy(x: Any, t: Any, *, axis: Any = -1, keepdims: bool = False) -> Any:
     if np.shape(x) != np.shape(t):
         raise ValueError("logits and target probabilities need the same shape")
-    products = np.where(t == 0, 0, t) * np.where(t == 0, 0, _log_softmax(x, axis=axis))
-    return -_add_up(products, axis=axis, keepdims=keepdims)
+    return -_add_up(t * np.where(t == 0, 0, _log_softmax(x, axis=axis)), axis=axis, keepdims=keepdims)
 
 
 softmax_cross_entropy = reduction(
@@ -302,28 +267,21 @@ softmax_cross_entropy = reduction(
     lambda y, x, t, *, axis=-1, keepdims=False: neg(log_softmax(x, axis=axis)),
     default_axis=-1,
     symbol="CE",
-    doc="softmax_cross_entropy(logits, probabilities, axis=-1): -sum(probabilities * log_softmax(logits)).\n\n"
-    "A probability of 0 contributes 0 even against a logit of -inf.",
 )
 
 
 def _mean_of(name: str, row: Elementwise, symbol: str) -> Any:
     """The mean of an elementwise loss as one node: one weight per operand, the partial of the loss."""
 
-    def kernel(*xs: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        return _mean(row.array(*xs), axis=axis, keepdims=keepdims)
+    def kernel(a: Any, b: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+        if shape_of(a) != shape_of(b):
+            raise ValueError("the operands of a mean loss need one shape")
+        return _mean(row.array(a, b), axis=axis, keepdims=keepdims)
 
     def weight(partial: Any) -> Any:
         return partial if type(partial) is float else lambda y, *xs, axis=None, keepdims=False: partial(None, *xs)
 
-    return reduction(
-        name,
-        kernel,
-        *map(weight, row.partials),
-        averaged=True,
-        symbol=symbol,
-        doc=f"{name}(a, b, axis=None, keepdims=False): the mean of {row.name}, as one node; a and b of one shape.",
-    )
+    return reduction(name, kernel, *map(weight, row.partials), averaged=True, symbol=symbol)
 
 
 mean_squared_error = _mean_of("mean_squared_error", squared_error, "MSE")
@@ -353,6 +311,9 @@ def _running_product(rows: Any) -> Any:
 
 def cumprod(x: Any, axis: int | None = None) -> Any:
     """Running products along an axis, or of the flattened array, as np.cumprod.
+
+    Takes any shape and keeps it, or gives (size,) for axis None; right for any number of zeros, without division.
+    Raises numpy.exceptions.AxisError for an axis out of range, TypeError for an operand that is not numeric.
 
     >>> cumprod(np.array([2.0, 3.0, 4.0]))
     array([ 2.,  6., 24.])
@@ -426,8 +387,13 @@ def _matmul(a: Any, b: Any) -> Any:
 matmul = array_op("matmul", _matmul, _matmul_left, _matmul_right, symbol="@", latex="{0} {1}")
 
 
+def _product(a: Any, b: Any) -> Any:
+    """matmul in the verbs' language; two matrices go straight to the kernel."""
+    return a.dot(b) if type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 else matmul(a, b)
+
+
 def _linear(x: Any, w: Any, b: Any) -> Any:
-    y = _matmul(x, w.T)
+    y = x.dot(w.T) if x.ndim == w.ndim == 2 else np.matmul(x, w.T)
     if y.dtype is not getattr(b, "dtype", None):
         return y + b
     y += b  # y is ours: no second array of its size
@@ -437,13 +403,13 @@ def _linear(x: Any, w: Any, b: Any) -> Any:
 def _linear_weight(g: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
     if len(shape_of(x)) != 2:
         g, x = reshape(g, shape=(-1, shape_of(g)[-1])), reshape(x, shape=(-1, shape_of(x)[-1]))
-    return g.T.dot(x)
+    return _product(g.T, x)
 
 
 linear = array_op(
     "linear",
     _linear,
-    lambda g, y, x, w, b: g.dot(w) if g.ndim == 2 else matmul(g, w),
+    lambda g, y, x, w, b: _product(g, w),
     _linear_weight,
     lambda g, y, x, w, b: g,
     pushforwards=[
@@ -452,7 +418,6 @@ linear = array_op(
         lambda t, y, x, w, b: broadcast_to(t, shape=shape_of(y)),
     ],
     latex="{0} {1}^T + {2}",
-    doc="linear(x, weight, bias) = x @ weight.T + bias as one node; weight (out, in), bias (out,), x (..., in).",
 )
 
 

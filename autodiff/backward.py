@@ -104,12 +104,17 @@ def _pull_floats(node: Any, op: Elementwise, g: float, grads: dict[Any, Any]) ->
     """The same step for an elementwise operation on floats, where speed is decided."""
     y, operands, params = node._data, node.operands, node._params or {}
     xs = [x if type(x) is float else x._data for x in operands]
-    partials = op.partials if op.arity is not None else op.partials(y, *xs)
     get = grads.get
-    for x, partial in zip(operands, partials, strict=True):
+    if op.arity is None:
+        for x, slope in zip(operands, op.partials(y, *xs, **params), strict=True):
+            if type(x) is not float:
+                grads[x] = get(x, 0.0) + g * slope
+        return
+    for x, partial in zip(operands, op.partials, strict=True):
         if type(x) is not float:
             slope = partial if type(partial) is float else partial(y, *xs, **params)
-            grads[x] = get(x, 0.0) + g * slope
+            if slope is not partial or slope != 0.0:  # constant zero: nothing comes through, not even inf * 0
+                grads[x] = get(x, 0.0) + g * slope
 
 
 def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare: bool = False) -> Any:
@@ -124,15 +129,23 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
     """
     kind = type(op)
     if kind is ArrayOp:
-        back = op.pullbacks[i]
-        return None if back is None else back(g, y, *xs, **params)
+        if (back := op.pullbacks[i]) is None:
+            return None
+        c = back(g, y, *xs, **params)
+        return c if op.built_in or type(c) is not np.ndarray else c.copy()  # a user's rule may return a user's array
     if kind is Reduction:
         return _spread(op, g, y, xs, params, i)
     slope = op.partials[i]
     if type(slope) is float:
         return g if slope == 1.0 else -g if slope == -1.0 else None if slope == 0.0 else g * slope
     slope = slope(y, *xs, **params)
-    if spare and op.arity == 1 and slope.shape == g.shape and slope.dtype in (g.dtype, bool):
+    if (
+        spare
+        and op.arity == 1
+        and type(slope) is np.ndarray
+        and slope.shape == g.shape
+        and slope.dtype in (g.dtype, bool)
+    ):
         return np.multiply(g, slope, out=g)
     return g * slope
 

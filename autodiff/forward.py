@@ -59,7 +59,7 @@ def push(op: Primitive, ts: Sequence[Any], y: Any, xs: Any, params: dict[str, An
 def _terms(op: Primitive, ts: Sequence[Any], y: Any, xs: Any, params: dict[str, Any]) -> list[Any]:
     """What each operand's tangent adds to the tangent of y."""
     if isinstance(op, Elementwise):
-        slopes = op.partials(y, *xs) if op.arity is None else op.partials
+        slopes = op.partials(y, *xs, **params) if op.arity is None else op.partials
         return [t if t is None else _along(t, s, y, xs, params) for t, s in zip(ts, slopes, strict=True)]
     if isinstance(op, Reduction):
         kept = op.kept(params, shape_of(xs[0]))

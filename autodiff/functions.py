@@ -40,6 +40,8 @@ def _along(axis: int, entry: Any, ndim: int) -> tuple[Any, ...]:
 def ravel(x: Any) -> Any:
     """All elements in one row, as np.ravel.
 
+    Takes any shape and gives (size,). Raises TypeError for an operand that is not numeric.
+
     >>> ravel(np.ones((2, 3))).shape
     (6,)
     """
@@ -48,6 +50,8 @@ def ravel(x: Any) -> Any:
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Two axes exchanged, as np.swapaxes.
+
+    Takes an array or node of any shape. Raises numpy.exceptions.AxisError for an axis out of range.
 
     >>> swapaxes(np.ones((2, 3, 4)), 0, -1).shape
     (4, 3, 2)
@@ -60,6 +64,9 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Axes moved to new positions, as np.moveaxis.
+
+    Takes an array or node of any shape; the other axes keep their order. Raises numpy.exceptions.AxisError for an axis
+    out of range, ShapeError for different numbers of sources and destinations, ValueError for a repeated axis.
 
     >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
@@ -75,6 +82,8 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """New axes of length 1 at the given positions of the result, as np.expand_dims.
+
+    Takes an array or node of any shape. Raises numpy.exceptions.AxisError for an axis out of range of the result.
 
     >>> expand_dims(np.ones(3), (0, -1)).shape
     (1, 3, 1)
@@ -103,6 +112,10 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
     """Every element repeated, ``repeats`` times or a number for each, as np.repeat.
 
+    Takes an array or node of any shape; axis None flattens it first.
+    Raises numpy.exceptions.AxisError for an axis out of range, ValueError for repeats that are negative or do not fit
+    the axis.
+
     >>> repeat(np.array([1.0, 2.0]), 2)
     array([1., 1., 2., 2.])
     """
@@ -114,6 +127,8 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any
 
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
     """The whole array repeated along its axes, as np.tile.
+
+    Takes an array or node of any shape. Raises ShapeError for a negative number of repetitions.
 
     >>> tile(np.array([1.0, 2.0]), 2)
     array([1., 2., 1., 2.])
@@ -136,6 +151,8 @@ def pad(x: Any, pad_width: Any, *, constant_values: float = 0.0) -> Any:
         pad_width: n, (before, after), or one such pair per axis.
         constant_values: one number for the whole border.
 
+    Raises ShapeError for a negative width, ValueError for widths that do not fit the axes.
+
     >>> pad(np.ones(2), (1, 0))
     array([0., 1., 1.])
     """
@@ -155,6 +172,8 @@ def pad(x: Any, pad_width: Any, *, constant_values: float = 0.0) -> Any:
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     """The order of elements reversed along the axes (all by default), as np.flip.
 
+    Takes an array or node of any shape and keeps it. Raises numpy.exceptions.AxisError for an axis out of range.
+
     >>> flip(np.array([1.0, 2.0]))
     array([2., 1.])
     """
@@ -164,6 +183,8 @@ def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
 
 def roll(x: Any, shift: int, axis: int | None = None) -> Any:
     """Elements shifted round and round along an axis, or in the flattened array, as np.roll.
+
+    Takes an array or node of any shape and keeps it. Raises numpy.exceptions.AxisError for an axis out of range.
 
     >>> roll(np.array([1.0, 2.0, 3.0]), 1)
     array([3., 1., 2.])
@@ -178,6 +199,8 @@ def roll(x: Any, shift: int, axis: int | None = None) -> Any:
 def triu(x: Any, k: int = 0) -> Any:
     """The upper triangle from the k-th diagonal up, zeros below, as np.triu.
 
+    Takes an array or node of shape (..., n, m) and keeps it. Raises TypeError for one without axes.
+
     >>> triu(np.ones((2, 2)))
     array([[1., 1.],
            [0., 1.]])
@@ -188,6 +211,8 @@ def triu(x: Any, k: int = 0) -> Any:
 def tril(x: Any, k: int = 0) -> Any:
     """The lower triangle from the k-th diagonal down, zeros above, as np.tril.
 
+    Takes an array or node of shape (..., n, m) and keeps it. Raises TypeError for one without axes.
+
     >>> tril(np.ones((2, 2)))
     array([[1., 0.],
            [1., 1.]])
@@ -197,6 +222,9 @@ def tril(x: Any, k: int = 0) -> Any:
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """A diagonal of two axes, which becomes the last axis, as np.diagonal.
+
+    Raises ShapeError for fewer than two axes, numpy.exceptions.AxisError for an axis out of range, ValueError for the
+    same axis twice.
 
     >>> diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([1., 4.])
@@ -212,6 +240,8 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The sum of a diagonal, as np.trace.
 
+    Raises what ``diagonal`` raises.
+
     >>> float(trace(np.eye(3)))
     3.0
     """
@@ -220,6 +250,9 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     """Elements picked along an axis, or from the flattened array, as np.take.
+
+    The result has the shape of the indices in place of the axis; repeated indices accumulate their gradients.
+    Raises IndexError for an index out of range or not an integer, numpy.exceptions.AxisError for an axis out of range.
 
     >>> take(np.array([1.0, 2.0, 3.0]), [2, 0, 2])
     array([3., 1., 3.])
@@ -231,6 +264,9 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
 
 def sort(x: Any, axis: int | None = -1) -> Any:
     """Elements in ascending order along an axis (None: flattened), as np.sort.
+
+    Takes an array or node of any shape and keeps it. A gradient goes back to where its element came from; equal
+    elements keep their order. Raises numpy.exceptions.AxisError for an axis out of range.
 
     >>> sort(np.array([3.0, 1.0, 2.0]))
     array([1., 2., 3.])
@@ -249,6 +285,9 @@ def sort(x: Any, axis: int | None = -1) -> Any:
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     """Arrays joined along an existing axis (None: flattened first), as np.concatenate.
 
+    The arrays have one shape but for that axis.
+    Raises ShapeError for no arrays or shapes that do not fit, numpy.exceptions.AxisError for an axis out of range.
+
     >>> concatenate([np.ones(2), np.zeros(1)])
     array([1., 1., 0.])
     """
@@ -261,6 +300,8 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis, as np.stack.
+
+    Raises ShapeError for no arrays or different shapes, numpy.exceptions.AxisError for an axis out of range.
 
     >>> stack([np.ones(2), np.zeros(2)]).shape
     (2, 2)
@@ -295,6 +336,10 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sums of products over the given axes of a and b, as np.tensordot.
 
+    The result has the remaining axes of a, then those of b. axes is a number n (the last n of a with the first n of b)
+    or a pair of axes of a and of b.
+    Raises ShapeError if the axes do not match, numpy.exceptions.AxisError for one out of range.
+
     >>> tensordot(np.ones((2, 3)), np.ones((3, 4)), 1).shape
     (2, 4)
     """
@@ -316,6 +361,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 def dot(a: Any, b: Any) -> Any:
     """Product over the last axis of a and the second to last of b, as np.dot.
 
+    Vectors and matrices as ``matmul``; a number multiplies. Raises ShapeError for shapes that do not fit.
+
     >>> float(dot(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
     11.0
     """
@@ -329,6 +376,8 @@ def dot(a: Any, b: Any) -> Any:
 def inner(a: Any, b: Any) -> Any:
     """Product over the last axes of a and b, as np.inner.
 
+    The result has the other axes of a, then those of b; a number multiplies. Raises ShapeError if the last axes differ.
+
     >>> float(inner(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
     11.0
     """
@@ -340,6 +389,8 @@ def inner(a: Any, b: Any) -> Any:
 def outer(a: Any, b: Any) -> Any:
     """Every element of a times every element of b, as np.outer.
 
+    Takes any shapes, flattened; gives (a.size, b.size). Raises TypeError for an operand that is not numeric.
+
     >>> outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     array([[3., 4.],
            [6., 8.]])
@@ -349,6 +400,8 @@ def outer(a: Any, b: Any) -> Any:
 
 def vdot(a: Any, b: Any) -> Any:
     """The sum of all products of corresponding elements, as np.vdot for real arrays.
+
+    Raises ShapeError for different numbers of elements, TypeError for an operand that is not numeric.
 
     >>> float(vdot(np.ones((2, 2)), np.ones((2, 2))))
     4.0

@@ -212,6 +212,13 @@ class Node:
 
     # ---- differentiation ----
 
+    def _require_graph(self) -> None:
+        if self._recorded == _NO_GRAPH:
+            raise NoGraphError(
+                "this node was computed under no_grad(), so nothing was recorded to go back through; compute it "
+                "outside the block"
+            )
+
     def backward(self, seed: Any = None, *, keep_grads: bool = True) -> None:
         """Differentiate this node by every node it depends on; the results go to their ``grad``.
 
@@ -231,11 +238,7 @@ class Node:
         >>> a.grad, b.grad
         (2.0, 5.0)
         """
-        if self._recorded == _NO_GRAPH:
-            raise NoGraphError(
-                "this node was computed under no_grad(), so nothing was recorded to go back through; compute it "
-                "outside the block"
-            )
+        self._require_graph()
         seed = self._seed(seed)
         grads = reverse(self, seed, keep=keep_grads, watch=watcher())
         self._publish(grads)
@@ -358,8 +361,9 @@ class Node:
 
 def watcher() -> Callable[[Node, int, Any], None] | None:
     """What the open modes want to see of a reverse pass, if anything."""
-    watching = [mode.saw_gradient for mode in MODES.get() if mode.saw_gradient]
-    return watching[-1] if watching else None
+    if not (modes := MODES.get()):
+        return None
+    return next((mode.saw_gradient for mode in reversed(modes) if mode.saw_gradient), None)
 
 
 def _data_of(x: Any) -> Any:

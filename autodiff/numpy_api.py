@@ -33,7 +33,8 @@ def _numpy_signature(op: Primitive, *names: str) -> Callable[..., Any]:
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if ord not in (None, 2, "fro") or (ord == 2 and axis is None and np.ndim(x.data) > 1):
+    of_matrix = np.ndim(x.data) > 1 if axis is None else isinstance(axis, tuple) and len(axis) == 2
+    if ord not in (None, 2, "fro") or (ord == 2 and of_matrix):
         raise TypeError(f"np.linalg.norm of a node is the Euclidean norm only, got ord={ord!r}")
     return rows.norm(x, axis=axis, keepdims=keepdims)
 

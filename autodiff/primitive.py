@@ -69,6 +69,7 @@ class Primitive:
 
     arity: int | None
     """How many operands; None for any number."""
+    built_in = False
 
     def __init__(
         self,
@@ -267,8 +268,10 @@ def _register(primitive: Primitive) -> Any:
 
 
 def seal_built_ins() -> None:
-    """From here on the names registered so far belong to the library."""
+    """From here on the names registered so far belong to the library, whose rules return arrays of their own."""
     _BUILT_IN.update(REGISTRY)
+    for primitive in REGISTRY.values():
+        primitive.built_in = True
 
 
 def _lift(scalar: Kernel) -> Kernel:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import floats
-from .primitive import array_op, elementwise, predicate
+from .primitive import FLOAT64, array_op, elementwise, predicate
 
 REAL = (-np.inf, np.inf)
 POSITIVE = (0.0, np.inf)
@@ -31,6 +31,7 @@ greater = predicate("greater", operator.gt, np.greater)
 equal = predicate("equal", operator.eq, np.equal)
 between = predicate("between", lambda x, a, b: a <= x <= b, lambda x, a, b: (a <= x) & (x <= b))
 raised = predicate("raised", lambda x, a, b: x < a < b, lambda x, a, b: (x < a) & (a < b))
+sign_of = predicate("sign_of", floats.sign, np.sign)
 infinite = predicate("infinite", math.isinf, np.isinf)
 
 
@@ -53,9 +54,6 @@ where = array_op(
     lambda g, y, c, a, b: where(c, 0.0, g),
     pushforwards=(None, lambda t, y, c, a, b: where(c, t, 0.0), lambda t, y, c, a, b: where(c, 0.0, t)),
     scalar=lambda c, a, b: a if c else b,
-    doc="where(condition, a, b): a where the condition holds, else b; the condition has no derivative.\n\n"
-    "The branch not taken contributes 0, but if its own derivative is nan there, 0 * nan is nan: guard the\n"
-    "argument as well, as in ``where(x > 0, log(where(x > 0, x, 1.0)), 0.0)``.",
 )
 
 # ---- arithmetic ----------------------------------------------------------------------------------------------
@@ -111,8 +109,6 @@ weighted_sum = elementwise(
     lambda y, first, *terms: [1.0, *itertools.chain(*reversed(floats.halves(terms)))],  # x1 .. xn, w1 .. wn
     variadic=True,
     symbol="b+w·x",
-    doc="weighted_sum(b, w1, ..., wn, x1, ..., xn) = b + w1*x1 + ... + wn*xn: a neuron's sum as one node.\n\n"
-    "Floats give a float, arrays broadcast, nodes give a node. Needs an odd number of operands.",
 )
 
 
@@ -202,7 +198,7 @@ EXP_LIMIT = {"e": 10.0, "f": 80.0, "d": 690.0, "g": 690.0}  # by dtype: where ex
 
 def _logistic_error(z: Any, t: Any) -> Any:
     """sigmoid(z) - t from q = e**-z: 1 / (1 + q) and its complement q / (1 + q) both keep their digits."""
-    q = np.exp(np.minimum(-z, EXP_LIMIT[z.dtype.char]))
+    q = np.exp(np.minimum(-z, EXP_LIMIT[getattr(z, "dtype", FLOAT64).char]))
     error = (1.0 - t) - t * q
     error /= 1.0 + q
     return error
@@ -221,7 +217,7 @@ log_sigmoid = elementwise(
 )
 softplus = elementwise("softplus", floats.softplus, lambda x: np.logaddexp(x, 0), lambda y, x: sigmoid(x))
 relu = elementwise(
-    "relu", floats.relu, lambda x: np.maximum(x, 0.0), lambda y, x: positive(y), kinks=lambda x: x, symbol="ReLU"
+    "relu", floats.relu, lambda x: np.maximum(x, 0.0), lambda y, x: sign_of(y), kinks=lambda x: x, symbol="ReLU"
 )
 leaky_relu = elementwise(
     "leaky_relu",
@@ -229,8 +225,6 @@ leaky_relu = elementwise(
     lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
     lambda y, x, negative_slope=0.01: where(positive(x), 1.0, negative_slope),
     kinks=lambda x: x,
-    doc="leaky_relu(x, negative_slope=0.01): x where positive, else negative_slope * x; at 0 the derivative is\n"
-    "negative_slope.",
 )
 
 
@@ -313,7 +307,6 @@ binary_cross_entropy_with_logits = elementwise(
     lambda y, z, t: logistic_error(z, t),
     lambda y, z, t: neg(z),
     symbol="BCE",
-    doc="binary_cross_entropy_with_logits(z, t): -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), stable for all z.",
 )
 
 # ---- steps, and the larger or smaller of two -----------------------------------------------------------------
@@ -325,7 +318,6 @@ step = elementwise(
     lambda x: np.heaviside(x, x.dtype.type(0)),
     0.0,
     kinks=lambda x: x,
-    doc="step(x): 1 where x > 0, else 0 (also at 0). Its derivative is 0 everywhere.",
 )
 floor = elementwise("floor", floats.floor, np.floor, 0.0, kinks=lambda x: x - np.round(x))
 ceil = elementwise("ceil", floats.ceil, np.ceil, 0.0, kinks=lambda x: x - np.round(x))
@@ -356,5 +348,4 @@ clip = elementwise(
     lambda y, x, low, high: raised(x, low, high),
     lambda y, x, low, high: greater(maximum(x, low), high),
     kinks=lambda x, low, high: (x - low) * (x - high) * (low - high),
-    doc="clip(x, low, high): x limited to [low, high]. The derivative by x is 1 inside and at the bounds.",
 )

@@ -133,7 +133,7 @@ class Tensor(Node, holds=np.ndarray):
                     f"backward needs one number to start from, but this Tensor has shape {self.shape}: call "
                     ".sum().backward() or .mean().backward(), or pass a seed of this shape"
                 )
-            return np.ones(self._data.shape, self._data.dtype)
+            return np.array(1.0, self._data.dtype).reshape(self._data.shape)
         array = np.array(seed.data if isinstance(seed, Node) else seed, dtype=self.dtype)
         if array.shape != self.shape:
             raise SeedError(f"the seed needs the root's shape {self.shape}, got {array.shape}")
@@ -189,9 +189,9 @@ class Tensor(Node, holds=np.ndarray):
 
 def _own_index(entry: Any) -> Any:
     """A copy of an index array or list: the graph refers to it, whatever its owner does with it later."""
-    if isinstance(entry, (list, np.ndarray)):
-        return np.array(entry, dtype=None if len(entry) or isinstance(entry, np.ndarray) else np.intp)
-    return entry
+    if isinstance(entry, list):
+        return np.array(entry, dtype=None if entry else np.intp)
+    return entry.copy() if isinstance(entry, np.ndarray) else entry
 
 
 def _as_array(data: Any, dtype: Any = None) -> np.ndarray:

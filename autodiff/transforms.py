@@ -3,6 +3,9 @@
 A transform makes fresh nodes of the arguments, runs the function and reads the graph that this leaves behind.
 Called inside another transform its arguments are nodes already; then its own results are recorded too, which is
 all that nesting needs: every level differentiates by its own fresh nodes, so levels cannot be confused.
+
+A node that the function closes over is a constant to a transform, as any other number. To differentiate by it as
+well, pass it as an argument, or use ``gradients(..., create_graph=True)`` on a graph of one's own.
 """
 
 import functools
@@ -390,8 +393,9 @@ def gradients(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool
     wanted, rebuild = _flatten(inputs)
     if not all(isinstance(x, Node) for x in [output, *wanted]):
         raise TypeError("gradients takes an output node and input nodes (Value or Tensor)")
-    if not isinstance(seed, Node) or not create_graph:
-        seed = output._seed(seed)
+    output._require_graph()
+    checked = output._seed(seed)
+    seed = seed if isinstance(seed, Node) and create_graph else checked
     with recording():
         grads = reverse(output, seed, wanted=wanted, on_nodes=create_graph, watch=watcher())
     found = [grads[x] if x in grads else x._zero() for x in wanted]

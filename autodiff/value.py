@@ -55,7 +55,7 @@ class Value(Node, holds=float):
         return 0.0
 
     def _seed(self, seed: Any) -> float:
-        return 1.0 if seed is None else _as_float(seed)
+        return 1.0 if seed is None else _as_float(seed._data if isinstance(seed, Node) else seed)
 
     def __repr__(self) -> str:
         label = f", name={self.name!r}" if self.name else ""

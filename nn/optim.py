@@ -66,7 +66,7 @@ class SGD:
                 continue
             if self.momentum:
                 change = self._velocity[p] = self.momentum * self._velocity.get(p, 0.0) + change
-            p.data -= self.lr * change if scratch is None else np.multiply(change, self.lr, out=scratch)
+            p.data -= self.lr * change if scratch is None else np.multiply(change, self.lr, scratch)
 
 
 def _scratch(parameters: list[Any]) -> list[Any]:

@@ -32,6 +32,7 @@ LEVELS = {
     "autodiff.numpy_api": 7,
     "autodiff.transforms": 8,
     "autodiff.draw": 8,
+    "autodiff.row_docs": 8,
     "autodiff": 9,
     "autodiff.cli": 10,
     "autodiff.__main__": 11,  # nothing but a call of cli.main

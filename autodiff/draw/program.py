@@ -1,7 +1,6 @@
 """The program that turns DOT into a picture: a system's ``dot``, or the one that ``graphviz-pure`` brings."""
 
 import functools
-import importlib.metadata
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,11 @@ def pure_program() -> Path | None:
     >>> (pure_program() or Path("graphviz-pure")).stem
     'graphviz-pure'
     """
+    from importlib import metadata  # here, because it takes a third of the time of `import autodiff`
+
     try:
-        files = importlib.metadata.files("graphviz-pure") or []
-    except importlib.metadata.PackageNotFoundError:
+        files = metadata.files("graphviz-pure") or []
+    except metadata.PackageNotFoundError:
         return None
     return next((Path(str(file.locate())).resolve() for file in files if file.stem == "graphviz-pure"), None)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from autodiff import Node, StaleGraphError, Tensor, Value, array_op, elementwise
+import autodiff
+from autodiff import Node, ShapeError, StaleGraphError, Tensor, Value, array_op, elementwise
 from autodiff.backward import like, reverse
 from autodiff.graph import topological_order
 from autodiff.primitive import REGISTRY
@@ -304,3 +305,31 @@ def test_a_gradient_is_made_like_its_operand(gradient, operand, expected):
     assert getattr(got, "dtype", None) is getattr(operand, "dtype", None)
     assert np.shape(got) == np.shape(operand)
     assert np.asarray(got).tolist() == expected
+
+
+def test_nothing_comes_back_through_a_step_not_even_from_infinity():
+    v, t = Value(0.5), Tensor(0.5)
+    (1.0 / v.floor()).backward()
+    with np.errstate(divide="ignore"):
+        (1.0 / t.floor()).backward()
+    assert v.grad == 0.0
+    assert t.grad == 0.0
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "mean_binary_cross_entropy_with_logits"])
+def test_a_mean_loss_refuses_to_broadcast(loss):
+    with pytest.raises(ShapeError, match="one shape"):
+        getattr(autodiff, loss)(Tensor(np.ones((3, 1))), np.ones(3))
+
+
+def test_a_value_can_be_the_logit_of_an_array_of_targets():
+    z = Value(0.5)
+    autodiff.sum(autodiff.binary_cross_entropy_with_logits(z, np.array([0.0, 1.0]))).backward()
+    assert z.grad == pytest.approx(2 * autodiff.sigmoid(0.5) - 1, rel=1e-14)
+
+
+def test_gradients_through_a_linear_layer_can_be_recorded():
+    x, w, b = Tensor(np.arange(8.0).reshape(4, 2)), Tensor([[2.0, 3.0]]), Tensor([1.0])
+    slope = autodiff.gradients(autodiff.sum(autodiff.linear(x, w, b)), x, create_graph=True)
+    assert slope.data.tolist() == [[2.0, 3.0]] * 4
+    assert autodiff.gradients(autodiff.sum(slope), w).tolist() == [[4.0, 4.0]]

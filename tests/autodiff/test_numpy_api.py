@@ -193,3 +193,8 @@ def test_plain_numpy_code_is_differentiable():
     for i in range(3):
         step = 1e-3 * np.eye(3)[i]
         assert_close(w.grad[i], (loss(w.data + step) - loss(w.data - step)) / 2e-3, 1e-5)
+
+
+def test_the_spectral_norm_of_a_matrix_is_refused_not_confused_with_frobenius():
+    with pytest.raises(TypeError, match="Euclidean"):
+        np.linalg.norm(Tensor(np.eye(2)), ord=2, axis=(0, 1))

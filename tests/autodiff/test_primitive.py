@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import RegistrationError, ShapeError, Tensor, Value, array_op, elementwise, reduction
+from autodiff import RegistrationError, ShapeError, Tensor, Value, array_op, elementwise, grad, reduction
 from autodiff.primitive import REGISTRY, ArrayOp, Elementwise, Reduction, as_data, predicate
 
 from .numeric import assert_close, derivative, forward_along, gradients, six_point
@@ -299,3 +299,35 @@ def test_domains_are_open_intervals_inside_which_the_kernel_is_finite():
             inside = [0.5 * (max(low, -1) + min(high, 2)) for low, high in row.domain]
             count = 3 if row.arity is None else 1
             assert np.isfinite(row(*inside * count)), row.name
+
+
+def test_a_partial_may_return_a_plain_number_in_every_mode():
+    twice = elementwise("twice", lambda x: 2 * x, lambda x: 2 * x, lambda y, x: 2.0)
+    t = Tensor([1.0, 2.0])
+    twice(t).sum().backward(keep_grads=False)
+    assert t.grad.tolist() == [2.0, 2.0]
+    assert grad(twice)(3.0) == 2.0
+
+
+def test_metadata_reaches_the_partials_of_a_variadic_operation():
+    total = elementwise(
+        "scaled_total",
+        lambda *xs, k=1.0: k * sum(xs),
+        lambda *xs, k=1.0: k * sum(xs),
+        lambda y, *xs, k=1.0: [k] * len(xs),
+        variadic=True,
+    )
+    for a, b in ((Value(1.0), Value(2.0)), (Tensor([1.0]), Tensor([2.0]))):
+        total(a, b, k=3.0).backward()
+        assert a.grad == 3.0
+        assert b.grad == 3.0
+
+
+def test_a_rule_that_returns_a_users_array_does_not_hand_it_out_as_a_gradient():
+    constant = np.ones(2)
+    op = array_op("with_constant", lambda x: x + 0.0, lambda g, y, x: constant)
+    x = Tensor([1.0, 2.0])
+    op(x).backward([1.0, 1.0])
+    assert x.grad is not constant
+    x.grad[0] = 7.0
+    assert constant.tolist() == [1.0, 1.0]

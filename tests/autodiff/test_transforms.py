@@ -12,6 +12,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import (
+    NoGraphError,
     SeedError,
     ShapeError,
     Tensor,
@@ -367,6 +368,22 @@ def test_a_node_that_the_function_closes_over_is_a_constant():
     assert (w.grad, t.grad) == (0.0, None)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_input_that_outlives_its_run_is_a_constant_afterwards(fails):
+    kept = []
+
+    def f(x):
+        kept.append(x)
+        return 1 // 0 if fails else x * x
+
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            grad(f)(2.0)
+    else:
+        assert grad(f)(2.0) == 4.0
+    assert grad(lambda y: y * kept[0])(1.0) == 2.0
+
+
 def test_a_gradient_penalty_the_slope_at_a_node_is_differentiated_by_what_the_function_closes_over():
     """The slope at x of w * x**2 is 2wx, whose derivative by w is 2x and by x is 2w."""
     w, x = Value(3.0), Value(2.0)
@@ -378,10 +395,12 @@ def test_a_gradient_penalty_the_slope_at_a_node_is_differentiated_by_what_the_fu
 
 @pytest.mark.parametrize("transform", [grad, elementwise_grad, jacobian])
 def test_a_node_among_the_other_arguments_gives_a_recorded_result(transform):
-    w = Value(3.0)
-    slope = transform(lambda z, weight: weight * z * z)(2.0, w)
-    slope.backward()
-    assert (slope.data, w.grad) == (12.0, 4.0)
+    f = lambda z, weight: weight * z * z
+    for by_position in (True, False):
+        w = Value(3.0)
+        slope = transform(f)(2.0, w) if by_position else transform(f)(2.0, weight=w)
+        slope.backward()
+        assert (slope.data, w.grad) == (12.0, 4.0)
 
 
 def test_a_node_as_argument_gives_a_recorded_result():
@@ -449,3 +468,17 @@ def test_gradients_results_share_no_memory():
     first, second = gradients(t + t.detach() * 0.0, [t, t], seed=seed)
     first[:] = 7.0
     assert (second.tolist(), seed.tolist(), t.data.tolist()) == ([3.0, 4.0], [3.0, 4.0], [1.0, 2.0])
+
+
+def test_gradients_refuse_a_node_that_recorded_nothing():
+    x = Value(2.0)
+    with no_grad():
+        y = x * x
+    with pytest.raises(NoGraphError, match="no_grad"):
+        gradients(y, x)
+
+
+def test_gradients_refuse_a_recorded_seed_of_another_shape():
+    x = Tensor([1.0, 2.0])
+    with pytest.raises(SeedError, match=r"\(2,\)"):
+        gradients(x * x, x, seed=Tensor([[1.0, 1.0], [1.0, 1.0]]), create_graph=True)

@@ -20,8 +20,9 @@ _add_up: Any = np.add.reduce  # np.sum without its detours
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape of a float, an array or a node."""
-    return getattr(x, "shape", ())
+    """The shape of a float, an array, a node, or nested lists of numbers."""
+    shape = getattr(x, "shape", None)
+    return shape if shape is not None else () if type(x) is float else np.shape(x)
 
 
 def size_of(x: Any) -> int:
@@ -218,7 +219,7 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     x = np.asarray(x)
     top, _, tail = _shifted_logs(grouped(x, axis))
     y = top + tail
-    return y.reshape(kept_shape(x.shape, axis)) if keepdims else y[..., 0]
+    return y.reshape(kept_shape(x.shape, axis)) if keepdims else y[..., 0][()]  # a 0-d result as a number
 
 
 def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
@@ -227,9 +228,10 @@ def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
 
 
 def _softmax(x: Any, *, axis: Any = -1) -> Any:
-    top = np.maximum.reduce(x, axis=axis, keepdims=True)
+    axes = normalize_axes(axis, len(shape_of(x)))
+    top = np.maximum.reduce(x, axis=axes, keepdims=True)
     e = np.exp(x - np.where(np.isfinite(top), top, 0))
-    return e / _add_up(e, axis=axis, keepdims=True)
+    return e / _add_up(e, axis=axes, keepdims=True)
 
 
 def _logsumexp_weight(y: Any, x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -380,7 +382,7 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    flat = type(a) is type(b) and a.ndim == b.ndim == 2
+    flat = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2
     return a.dot(b) if flat else np.matmul(a, b)  # the same product; dot has less to set up
 
 
@@ -393,6 +395,8 @@ def _product(a: Any, b: Any) -> Any:
 
 
 def _linear(x: Any, w: Any, b: Any) -> Any:
+    if type(x) is not np.ndarray or type(w) is not np.ndarray:
+        raise ValueError("x and the weight must be arrays")
     y = x.dot(w.T) if x.ndim == w.ndim == 2 else np.matmul(x, w.T)
     if y.dtype is not getattr(b, "dtype", None):
         return y + b

@@ -189,6 +189,9 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """A function that returns the gradient of f by args[argnums]; see value_and_grad.
 
+    Raises SeedError if f does not return one number, IndexError for argnums out of range, TypeError for arguments
+    or results that are not numeric (also where a ``return`` was forgotten).
+
     >>> grad(lambda x: x**3)(2.0)
     12.0
     >>> grad(grad(lambda x: x**3))(2.0)
@@ -209,6 +212,7 @@ def elementwise_grad(f: Function, argnums: int = 0) -> Function:
     """The derivative of a function that works element by element, at every element of its argument.
 
     It is the gradient of sum(f(x)), so it is right only where output i depends on input i alone.
+    Raises IndexError for argnums out of range, TypeError if it is not one integer or the data are not numeric.
 
     >>> elementwise_grad(np.tanh)(np.array([0.0, 1.0]))
     array([1.        , 0.41997434])
@@ -285,7 +289,8 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
     """A function that returns all derivatives of f's output by its argument: shape output.shape + input.shape.
 
     Runs forward or reverse mode, whichever needs fewer passes. For a nested argument or output the result is
-    nested alike, outputs outside.
+    nested alike, outputs outside. Raises IndexError for argnums out of range, TypeError if it is not one integer or
+    the data are not numeric.
 
     >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     array([[2., 0.],
@@ -356,6 +361,8 @@ def _assembled(parts: Sequence[Any], shape: tuple[int, ...], axis: int) -> Any:
 def hessian(f: Function, argnums: int = 0) -> Function:
     """A function that returns all second derivatives of f, which returns one number: shape (*x.shape, *x.shape).
 
+    Raises SeedError if f does not return one number, IndexError for argnums out of range.
+
     >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
     array([[10.,  6.],
            [ 6.,  0.]])
@@ -365,6 +372,8 @@ def hessian(f: Function, argnums: int = 0) -> Function:
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
     """The Hessian of f at x times v, without ever making the Hessian: forward mode over reverse mode.
+
+    Raises SeedError if f does not return one number, ShapeError if v does not have the form and shapes of x.
 
     >>> hvp(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), np.array([1.0, 0.0]))
     array([10.,  6.])

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 # Raise it when tests are added. A file that no longer imports or a parametrisation gone empty makes the count fall.
-FEWEST_TESTS = 60
+FEWEST_TESTS = 4600
 
 
 @pytest.fixture(scope="module")

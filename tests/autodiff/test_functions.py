@@ -4,7 +4,8 @@ rows, through the one table of cases, in test_array_rules.py."""
 import numpy as np
 import pytest
 
-from autodiff import Tensor, Value, functions
+import autodiff
+from autodiff import ShapeError, Tensor, Value, functions
 
 from .array_cases import BY_NAME, COMPOSITES, row
 
@@ -134,3 +135,31 @@ def test_the_lower_and_upper_triangle_do_not_leak_an_infinite_gradient_into_each
     x = Tensor(np.ones((2, 2)))
     functions.triu(x).backward(np.full((2, 2), np.inf))
     assert x.grad.tolist() == [[np.inf, np.inf], [0.0, np.inf]]
+
+
+def test_nested_lists_are_arrays_to_every_composite():
+    m = [[1.0, 2.0], [3.0, 4.0]]
+    assert autodiff.dot(m, m).tolist() == np.dot(m, m).tolist()
+    assert autodiff.swapaxes(m, 0, 1).tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert autodiff.expand_dims(m, 0).shape == (1, 2, 2)
+    assert autodiff.stack([m, m]).shape == (2, 2, 2)
+    assert autodiff.triu(m).tolist() == [[1.0, 2.0], [0.0, 4.0]]
+    assert autodiff.einsum("ij->ji", m).tolist() == [[1.0, 3.0], [2.0, 4.0]]
+
+
+def test_products_of_bare_numbers_are_refused_as_shapes():
+    with pytest.raises(ShapeError):
+        autodiff.matmul(2.0, 3.0)
+    with pytest.raises(ShapeError, match="must be arrays"):
+        autodiff.linear(2.0, 3.0, 1.0)
+
+
+def test_a_reduction_of_a_float_is_a_float():
+    assert type(autodiff.sum(1.0)) is float
+    assert type(autodiff.logsumexp(1.0)) is float
+
+
+def test_softmax_and_its_logarithm_need_an_axis():
+    for function in (autodiff.softmax, autodiff.log_softmax):
+        with pytest.raises(np.exceptions.AxisError):
+            function(1.0)

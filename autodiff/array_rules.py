@@ -6,16 +6,18 @@ nothing more, being its own pushforward. A pullback may return the gradient in t
 pass sums it back to the operand's.
 """
 
+import builtins
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .primitive import Elementwise, array_op, reduction
-from .rules import add, binary_cross_entropy_with_logits, div, equal, exp, infinite, mul, neg, squared_error, sub, where
+from .primitive import Elementwise, array_op, raw, reduction
+from .rules import add, binary_cross_entropy_with_logits, div, equal, exp, mul, neg, squared_error, sub, where
 from .shapes import broadcast_axes, inverse_permutation, kept_shape, normalize_axes, reduced_size
 
+INFINITY = np.inf
 _add_up: Any = np.add.reduce  # np.sum without its detours
 
 
@@ -155,6 +157,14 @@ def _deviation(x: Any, axis: Any) -> Any:
     return sub(x, mean(x, axis=axis, keepdims=True))
 
 
+def _where_constant(x: Any, axis: Any, y: Any) -> Any:
+    """1 where the data are constant along the axis (where rounding may leave a tiny y), else y."""
+    data = raw(x)
+    if size_of(data) == 0:
+        return y
+    return where(np.equal(np.max(data, axis=axis, keepdims=True), np.min(data, axis=axis, keepdims=True)), np.inf, y)
+
+
 def _freedom(x: Any, axis: Any, ddof: float) -> float:
     return reduced_size(shape_of(x), axis) - ddof
 
@@ -172,7 +182,7 @@ std = reduction(
     "std",
     lambda x, *, axis=None, keepdims=False, ddof=0: np.std(x, axis=axis, keepdims=keepdims, ddof=ddof),
     lambda y, x, *, axis=None, keepdims=False, ddof=0: div(
-        _deviation(x, axis), mul(_freedom(x, axis, ddof), _where_zero(y, 1.0))
+        _deviation(x, axis), mul(_freedom(x, axis, ddof), _where_constant(x, axis, y))
     ),
 )
 norm = reduction(
@@ -235,7 +245,7 @@ def _softmax(x: Any, *, axis: Any = -1) -> Any:
 
 
 def _logsumexp_weight(y: Any, x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    empty = infinite(y)  # all -inf: the weights are 0, not exp(-inf + inf)
+    empty = equal(y, -INFINITY)  # all -inf: the weights are 0, not exp(-inf + inf)
     return where(empty, 0.0, exp(sub(x, where(empty, 0.0, y))))
 
 
@@ -406,7 +416,8 @@ def _linear(x: Any, w: Any, b: Any) -> Any:
 
 def _linear_weight(g: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
     if len(shape_of(x)) != 2:
-        g, x = reshape(g, shape=(-1, shape_of(g)[-1])), reshape(x, shape=(-1, shape_of(x)[-1]))
+        lines = reduced_size(shape_of(x)[:-1], None)
+        g, x = reshape(g, shape=(lines, shape_of(g)[-1])), reshape(x, shape=(lines, shape_of(x)[-1]))
     return _product(g.T, x)
 
 
@@ -437,8 +448,12 @@ def _einsum_operand(i: int, g: Any, xs: tuple[Any, ...], inputs: tuple[str, ...]
     """
     terms = [output, *inputs[:i], *inputs[i + 1 :]]
     arrays = [g, *xs[:i], *xs[i + 1 :]]
-    known, target = set("".join(terms)), ""
-    spare = iter(sorted(set(map(chr, range(0x61, 0x7B))) - set(output.join(inputs))))
+    known: dict[str, int] = {}
+    target = ""
+    for term, array in zip(terms, arrays, strict=True):
+        for letter, n in zip(term, shape_of(array), strict=True):
+            known[letter] = builtins.max(n, known.get(letter, 0))
+    spare = iter(sorted(set(map(chr, range(0x61, 0x7B))) - set("".join(inputs) + output)))
     for letter, n in zip(inputs[i], shape_of(xs[i]), strict=True):
         if letter in target:
             fresh = next(spare)
@@ -446,7 +461,7 @@ def _einsum_operand(i: int, g: Any, xs: tuple[Any, ...], inputs: tuple[str, ...]
             arrays.append(np.eye(n))
             target += fresh
         else:
-            if letter not in known:
+            if known.get(letter) != n:  # nowhere else, or only with length 1
                 terms.append(letter)
                 arrays.append(np.ones(n))
             target += letter

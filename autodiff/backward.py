@@ -153,7 +153,8 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
 def _pull_all(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any]) -> Sequence[Any]:
     """The same for all operands of a variadic operation at once."""
     if type(op) is ArrayOp:
-        return op.pullbacks(g, y, *xs, **params)  # type: ignore[no-any-return]  # a list
+        edges = op.pullbacks(g, y, *xs, **params)
+        return edges if op.built_in else [c.copy() if type(c) is np.ndarray else c for c in edges]  # as in pull
     return [g * slope for slope in op.partials(y, *xs, **params)]
 
 

@@ -140,7 +140,7 @@ def sigmoid(x: float) -> float:
 
 def logistic_error(z: float, t: float) -> float:
     """sigmoid(z) - t without cancellation."""
-    q = math.exp(min(-z, 690.0))
+    q = math.exp(min(-z, 700.0))
     return ((1.0 - t) - t * q) / (1.0 + q)
 
 

@@ -1,6 +1,7 @@
 """Composites: functions written in the table's verbs. They need no derivative of their own."""
 
 import builtins
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -88,7 +89,7 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     >>> expand_dims(np.ones(3), (0, -1)).shape
     (1, 3, 1)
     """
-    extra = 1 if isinstance(axis, int) else len(axis)
+    extra = len(axis) if isinstance(axis, (tuple, list)) else 1
     ndim = _ndim(x) + extra
     new, sides = normalize_axes(axis, ndim), iter(shape_of(x))
     return reshape(x, shape=tuple(1 if i in new else next(sides) for i in range(ndim)))
@@ -133,7 +134,7 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
     >>> tile(np.array([1.0, 2.0]), 2)
     array([1., 2., 1., 2.])
     """
-    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+    counts = (operator.index(reps),) if np.ndim(reps) == 0 else tuple(reps)  # type: ignore[arg-type]  # one integer
     ndim = builtins.max(_ndim(x), len(counts))
     counts = (1,) * (ndim - len(counts)) + counts
     shape = (1,) * (ndim - _ndim(x)) + shape_of(x)
@@ -321,7 +322,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     """
     (axis,) = normalize_axes(axis, _ndim(x))
     n = shape_of(x)[axis]
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, (int, np.integer)):
         if indices_or_sections < 1 or n % indices_or_sections:
             raise ShapeError(f"split: axis {axis} of length {n} does not divide into {indices_or_sections} parts")
         cuts = list(range(0, n + 1, n // indices_or_sections)) if n else [0] * (indices_or_sections + 1)

@@ -47,11 +47,23 @@ class _Mode:
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function):
             return self._generator(function)
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(f"{type(self).__name__} cannot wrap an asynchronous generator; use a with block inside it")
+        if inspect.iscoroutinefunction(function):
+            return self._coroutine(function)
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self:
                 return function(*args, **kwargs)
+
+        return wrapper
+
+    def _coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await function(*args, **kwargs)
 
         return wrapper
 
@@ -116,7 +128,7 @@ class detect_anomaly(_Mode):  # noqa: N801  # torch's name
 
     Inside, every operation checks its output and remembers where it was called; a backward through such a graph
     (inside the block as well) checks every contribution, and that no operand's array was written into.
-    Slow; raises AnomalyError.
+    Slow; raises AnomalyError. Forward mode is not watched.
 
     >>> from autodiff import Value, detect_anomaly
     >>> with detect_anomaly():  # doctest: +ELLIPSIS

@@ -82,8 +82,9 @@ class Node:
         "name",
         "op",
     )
-    # Operands without a container of their own, which the cyclic collector would have to walk: one or two operands
-    # in _left and _right; of three or more a tuple in _left, and in _right the tuple of those that are nodes.
+    # Operands without a container of their own, which the cyclic collector would have to walk: the one or two operands
+    # of a fixed-arity operation in _left and _right. Of three, or of any number, a tuple in _left, and in _right the
+    # tuple of those that are nodes.
 
     _data: Any
     _left: Any
@@ -164,7 +165,7 @@ class Node:
         if type(y) is np.ndarray:
             if y.dtype.kind != "f":
                 raise TypeError(f"a node holds real floating numbers, but {op.name} gave dtype {y.dtype}")
-            shared = y.base is not None
+            shared = y.base is not None or not op.built_in  # a user's kernel may return a user's array
             for x in xs:
                 if x is y:
                     shared = True

@@ -10,6 +10,7 @@ The reverse pass, forward mode, drawings and explanations all read these rows; n
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
 REGISTRY: dict[str, "Primitive"] = {}
 """Every differentiable primitive by name, in the order of registration."""
 
+_BUILT_IN: set[str] = set()
 Kernel = Callable[..., Any]
 Interval = tuple[float, float]
 FLOAT64 = np.dtype(np.float64)  # one object, so that `is` compares it
@@ -92,7 +94,7 @@ class Primitive:
         self.latex = latex or rf"\operatorname{{{{{name.replace('_', '-')}}}}}\left({slots}\right)"
         self.source = source
         self.__name__ = name
-        self.__doc__ = doc or self._describe()
+        self.__doc__ = doc or (self._describe() if _BUILT_IN else None)  # row_docs.py has those of built-in rows
 
     def _describe(self) -> str:
         """The docstring of a row that brings none: its formula, its source and what holds for every row."""
@@ -115,6 +117,8 @@ class Primitive:
                     record, operands, xs, on_floats = self._unwrap(operands)
                     break
                 on_floats = False
+        if params and any(hasattr(type(value), "__record__") for value in params.values()):
+            raise TypeError(f"the metadata {', '.join(params)} of {self.name} must be plain: they have no derivative")
         if len(xs) != self.arity and self.arity is not None:
             raise TypeError(
                 f"{self.name} takes {self.arity} operand{'s'[: self.arity != 1]}, got {len(xs)}; "
@@ -254,9 +258,6 @@ class Predicate(Primitive):
         return None, *super()._unwrap(operands)[1:]
 
 
-_BUILT_IN: set[str] = set()
-
-
 def _register(primitive: Primitive) -> Any:
     """Enter a row in the registry. A user's row may replace the user's own, never a built-in one."""
     if not primitive.name.isidentifier():
@@ -276,11 +277,10 @@ def seal_built_ins() -> None:
 
 def _lift(scalar: Kernel) -> Kernel:
     """An array kernel from a float kernel, element by element."""
-    lifted = np.vectorize(scalar, otypes=[np.float64])
 
-    def kernel(*xs: Any) -> Any:
+    def kernel(*xs: Any, **params: Any) -> Any:
         dtype = np.result_type(*(x for x in xs if isinstance(x, np.ndarray)))
-        return lifted(*xs).astype(dtype, copy=False)
+        return np.vectorize(partial(scalar, **params), otypes=[np.float64])(*xs).astype(dtype, copy=False)
 
     return kernel
 

@@ -18,18 +18,18 @@ __all__ = ["ROW_DOCS"]
 ROW_DOCS: dict[str, str] = {}
 """The docstring of every built-in row by name."""
 
-_METHODS: dict[str | None, list[FunctionType]] = {}  # by the docstring they have from a row
+_METHODS: dict[str, list[FunctionType]] = {}  # those that come from a row and have no docstring of their own, by name
 for _kind in (Node, Tensor):
     for _method in vars(_kind).values():
-        if isinstance(_method, FunctionType):
-            _METHODS.setdefault(_method.__doc__, []).append(_method)
+        if isinstance(_method, FunctionType) and _method.__doc__ is None:
+            _METHODS.setdefault(_method.__name__, []).append(_method)
 
 
 def _documents(signature: Callable[..., Any]) -> Primitive:
     """Give a signature's docstring to the row of its name, and to the methods that show that row's."""
     name, doc = signature.__name__, signature.__doc__ or ""  # none under python -OO
     row = REGISTRY[name]
-    for method in _METHODS.get(row.__doc__, ()):
+    for method in _METHODS.get(name, ()):
         method.__doc__ = doc
     ROW_DOCS[name] = row.__doc__ = doc
     return row
@@ -458,8 +458,8 @@ def arctan2(a: Any, b: Any) -> Any:
     Raises ShapeError for shapes that do not broadcast, TypeError for an operand that is not numeric.
 
     >>> import autodiff
-    >>> round(autodiff.arctan2(1.0, -1.0), 6), autodiff.grad(autodiff.arctan2, (0, 1))(1.0, -1.0)
-    (2.356194, (-0.5, -0.5))
+    >>> round(autodiff.arctan2(1.0, -1.0), 6), autodiff.grad(autodiff.arctan2, (0, 1))(0.0, 2.0)
+    (2.356194, (0.5, -0.0))
     """
 
 

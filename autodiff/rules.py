@@ -32,15 +32,15 @@ equal = predicate("equal", operator.eq, np.equal)
 between = predicate("between", lambda x, a, b: a <= x <= b, lambda x, a, b: (a <= x) & (x <= b))
 raised = predicate("raised", lambda x, a, b: x < a < b, lambda x, a, b: (x < a) & (a < b))
 sign_of = predicate("sign_of", floats.sign, np.sign)
-infinite = predicate("infinite", math.isinf, np.isinf)
 
 
 def _share(a: Any, b: Any) -> Any:
-    wins = np.greater(a, b)
-    return 0.5 * np.add(wins, np.greater_equal(a, b), dtype=np.result_type(a, b))
+    wins = 0.5 * np.add(np.greater(a, b), np.greater_equal(a, b), dtype=np.result_type(a, b))
+    return np.where(np.isnan(a) | np.isnan(b), np.nan, wins)
 
 
-share = predicate("share", lambda a, b: 0.5 * ((a > b) + (a >= b)), _share)  # 1 if a > b, 1/2 at a tie, else 0
+# 1 if a > b, 1/2 at a tie, else 0; nan if either is
+share = predicate("share", lambda a, b: 0.5 * ((a > b) + (a >= b)) if a == a and b == b else math.nan, _share)
 
 # ---- choosing ------------------------------------------------------------------------------------------------
 # `where` is linear in the values it chooses between, so it masks gradients instead of multiplying by 0 or 1:
@@ -131,8 +131,8 @@ logaddexp = elementwise(
 
 
 def _logaddexp_partial(a: Any, b: Any) -> Any:
-    """sigmoid(a - b), and 0 where that is inf - inf."""
-    undefined = equal(a, b) & infinite(a)
+    """sigmoid(a - b), and 0 where both are -inf."""
+    undefined = equal(a, b) & equal(a, -np.inf)
     return where(undefined, 0.0, sigmoid(sub(a, where(undefined, 0.0, b))))
 
 
@@ -152,9 +152,10 @@ arctan2 = elementwise(
     "arctan2",
     math.atan2,
     np.arctan2,
-    lambda y, a, b: div(b, add(square(a), square(b))),
-    lambda y, a, b: neg(div(a, add(square(a), square(b)))),
+    lambda y, a, b: div(div(b, hypot(a, b)), hypot(a, b)),  # a**2 + b**2 would over- or underflow
+    lambda y, a, b: neg(div(div(a, hypot(a, b)), hypot(a, b))),
     domain=(REAL, POSITIVE),
+    kinks=lambda a, b: hypot(a, b),
 )
 sinh = elementwise("sinh", floats.sinh, np.sinh, lambda y, x: cosh(x))
 cosh = elementwise("cosh", floats.cosh, np.cosh, lambda y, x: sinh(x))
@@ -193,7 +194,7 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-EXP_LIMIT = {"e": 10.0, "f": 80.0, "d": 690.0, "g": 690.0}  # by dtype: where exp is still far from overflow
+EXP_LIMIT = {"e": 10.0, "f": 87.0, "d": 700.0, "g": 700.0}  # by dtype: where exp is still far from overflow
 
 
 def _logistic_error(z: Any, t: Any) -> Any:

@@ -26,7 +26,8 @@ class Tensor(Node, holds=np.ndarray):
     NumPy's functions work on tensors and record: ``np.exp(t)``, ``np.sum(t, axis=0)``, ``np.concatenate([t, u])``.
     ``==`` compares element by element and gives a plain boolean array; tensors hash by identity.
 
-    Writing into ``t.data[0] = ...`` is not noticed outside ``detect_anomaly``; rebinding ``t.data`` is.
+    Between an operation and ``backward``, writing into an array (``t.data[0] = ...``, or that of a constant operand)
+    is not noticed outside ``detect_anomaly`` and makes gradients wrong; rebinding ``t.data`` is noticed.
     Raises TypeError for data that is not numeric (complex numbers included).
 
     >>> w = Tensor([[1.0, 2.0], [3.0, 4.0]])

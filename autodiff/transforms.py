@@ -158,7 +158,10 @@ def _numbers(argnums: int | Sequence[int], args: Sequence[Any]) -> tuple[int, ..
     chosen = tuple(argnums) if isinstance(argnums, (tuple, list)) else (operator.index(argnums),)  # type: ignore[arg-type]  # refuses what is no integer
     if any(not -len(args) <= i < len(args) for i in chosen):
         raise IndexError(f"argnums={argnums}, but the function was called with {len(args)} positional arguments")
-    return tuple(i % len(args) for i in chosen)
+    numbers = tuple(i % len(args) for i in chosen)
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f"argnums={argnums} names an argument twice")
+    return numbers
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -189,8 +192,9 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """A function that returns the gradient of f by args[argnums]; see value_and_grad.
 
-    Raises SeedError if f does not return one number, IndexError for argnums out of range, TypeError for arguments
-    or results that are not numeric (also where a ``return`` was forgotten).
+    A node that f closes over is a constant; to differentiate by it too, pass it as an argument.
+    Raises SeedError if f does not return one number, IndexError for argnums out of range, ValueError for one given
+    twice, TypeError for arguments or results that are not numeric (also where a ``return`` was forgotten).
 
     >>> grad(lambda x: x**3)(2.0)
     12.0

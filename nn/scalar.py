@@ -112,6 +112,8 @@ class MLP(Module):
     def __init__(
         self, nin: int, nouts: Sequence[int], *, activation: str | Callable[[Any], Any] = "relu", rng: Rng = None
     ) -> None:
+        if isinstance(nouts, int):
+            raise TypeError(f"MLP takes a list of layer sizes, as in MLP({nin}, [{nouts}, 1]), got {nouts!r}")
         rng = np.random.default_rng(rng)
         if not len(nouts):
             raise ValueError("MLP needs the number of neurons of at least one layer, got none")

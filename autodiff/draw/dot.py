@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from .names import names_of, plain_text, short_array, short_number
 from .program import SUFFIXES, drawing_class
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import graphviz
 
 __all__ = ["draw_dot", "render"]
@@ -87,7 +88,7 @@ def draw_dot(
     return picture
 
 
-def render(root: Any, path: "str | Path", *, format: str | None = None, **options: Any) -> Path:
+def render(root: Any, path: "str | Path", *, format: str | None = None, **options: Any) -> "Path":
     """Draw a graph into a file.
 
     Args:
@@ -104,6 +105,8 @@ def render(root: Any, path: "str | Path", *, format: str | None = None, **option
     >>> render(Value(2.0) * 3, "product.svg").read_text(encoding="utf-8").count("<ellipse")
     1
     """
+    from pathlib import Path  # here, because importing it takes longer than the rest of this module
+
     path = Path(path)
     kind = (format or path.suffix.removeprefix(".")).lower()
     if kind not in SUFFIXES:

@@ -1,9 +1,11 @@
 """The program that turns DOT into a picture: a system's ``dot``, or the one that ``graphviz-pure`` brings."""
 
 import functools
-import shutil
-from pathlib import Path
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["SUFFIXES", "drawing_class"]
 
@@ -12,13 +14,15 @@ SUFFIXES = (*BUILT_IN, "pdf", "eps", "ps", "webp")
 """The formats that ``render`` writes. Those after BUILT_IN need a system's Graphviz."""
 
 
-def pure_program() -> Path | None:
+def pure_program() -> "Path | None":
     """Where pip has put the program of ``graphviz-pure``; it need not be on PATH.
 
-    >>> (pure_program() or Path("graphviz-pure")).stem
-    'graphviz-pure'
+    >>> program = pure_program()
+    >>> program is None or program.stem == "graphviz-pure"
+    True
     """
-    from importlib import metadata  # here, because it takes a third of the time of `import autodiff`
+    from importlib import metadata  # here and below: these would take a third of the time of `import autodiff`
+    from pathlib import Path
 
     try:
         files = metadata.files("graphviz-pure") or []
@@ -34,6 +38,9 @@ def choose_program(kind: str) -> None:
 
     Raises ImportError if there is none, ValueError if only a system's could write this format.
     """
+    import shutil
+    from pathlib import Path
+
     from graphviz.backend import dot_command
 
     pure = pure_program()
@@ -72,7 +79,7 @@ def drawing_class() -> Any:
         def render(self, *args: Any, **options: Any) -> Any:
             """As Digraph.render, quietly."""
             outfile = options.get("outfile")
-            suffix = Path(outfile).suffix.removeprefix(".") if outfile else ""
+            suffix = os.path.splitext(outfile)[1].removeprefix(".") if outfile else ""  # noqa: PTH122  # see above
             choose_program(options.get("format") or suffix or self.format)
             return super().render(*args, **{"quiet": True, **options})
 

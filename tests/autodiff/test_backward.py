@@ -333,3 +333,50 @@ def test_gradients_through_a_linear_layer_can_be_recorded():
     slope = autodiff.gradients(autodiff.sum(autodiff.linear(x, w, b)), x, create_graph=True)
     assert slope.data.tolist() == [[2.0, 3.0]] * 4
     assert autodiff.gradients(autodiff.sum(slope), w).tolist() == [[4.0, 4.0]]
+
+
+def test_a_variadic_rule_or_a_kernel_cannot_hand_out_a_users_array_either():
+    mine = np.ones(2)
+    pulled = array_op("hands_out", lambda *xs: sum(xs), lambda g, y, *xs: [mine for _ in xs], variadic=True)
+    computed = array_op("computes", lambda x: mine, lambda g, y, x: g)
+    t = Tensor([1.0, 2.0])
+    pulled(t, t).backward([1.0, 1.0])
+    t.grad[0] = 7.0
+    computed(t).data[0] = 9.0
+    assert mine.tolist() == [1.0, 1.0]
+
+
+def test_an_axis_of_length_one_in_einsum_passes_gradients_both_ways():
+    a, b = Tensor([2.0]), Tensor([1.0, 2.0, 3.0])
+    autodiff.einsum("i,i->", a, b).backward()
+    assert a.grad.tolist() == [6.0]
+    assert b.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_nan_operand_gives_a_nan_derivative_of_maximum_and_relu():
+    nan = float("nan")
+    assert np.isnan(autodiff.grad(autodiff.maximum, (0, 1))(nan, 1.0)).all()
+    assert np.isnan(autodiff.grad(autodiff.relu)(nan))
+    assert np.isnan(autodiff.grad(autodiff.relu)(np.array(nan)))
+
+
+def test_the_derivative_of_std_is_zero_for_constant_data_whose_mean_rounds():
+    assert autodiff.grad(autodiff.std)(np.full(3, 0.1)).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_arctan2_has_its_derivative_at_tiny_operands():
+    by_a, by_b = autodiff.grad(autodiff.arctan2, (0, 1))(0.0, 1e-200)
+    assert by_a == pytest.approx(1e200, rel=1e-15)
+    assert by_b == 0.0
+
+
+def test_a_linear_layer_without_inputs_has_gradients_for_stacked_rows():
+    x, w, b = np.ones((2, 3, 0)), Tensor(np.ones((4, 0))), Tensor(np.zeros(4))
+    autodiff.sum(autodiff.linear(x, w, b)).backward()
+    assert w.grad.shape == (4, 0)
+    assert b.grad.tolist() == [6.0] * 4
+
+
+def test_metadata_that_is_a_node_is_refused_by_name():
+    with pytest.raises(TypeError, match="negative_slope of leaky_relu"):
+        autodiff.leaky_relu(Value(1.0), negative_slope=Value(0.2))

@@ -493,3 +493,19 @@ def test_a_graph_made_outside_is_checked_going_back_as_far_as_is_known():
     y = ad.sqrt(v)
     with detect_anomaly(), pytest.raises(AnomalyError, match=r"operand 0 of sqrt is inf; .* outside detect_anomaly"):
         y.backward()
+
+
+def test_a_decorated_coroutine_runs_inside_the_mode():
+    @no_grad()
+    async def double(x):
+        return x * 2
+
+    assert asyncio.run(double(Value(1.0))).is_leaf
+
+
+def test_an_asynchronous_generator_is_refused():
+    async def steps():
+        yield 1
+
+    with pytest.raises(TypeError, match="asynchronous generator"):
+        no_grad()(steps)

@@ -206,7 +206,7 @@ def test_the_wrong_number_of_operands_is_a_type_error_that_says_how_many(operand
         REGISTRY["add"](*operands)
 
 
-@pytest.mark.parametrize("wrong", ["2", None, {}, object(), b"1", ["a"], np.array(["a"]), np.array([None])])
+@pytest.mark.parametrize("wrong", ["2", None, {}, object, b"1", ["a"], np.array(["a"]), np.array([None])])
 def test_what_is_not_a_number_is_refused(wrong):
     for call in (lambda: REGISTRY["sin"](wrong), lambda: REGISTRY["mul"](Value(1.0), wrong)):
         with pytest.raises(TypeError, match=r"number|numeric|dtype"):

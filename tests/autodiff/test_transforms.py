@@ -482,3 +482,8 @@ def test_gradients_refuse_a_recorded_seed_of_another_shape():
     x = Tensor([1.0, 2.0])
     with pytest.raises(SeedError, match=r"\(2,\)"):
         gradients(x * x, x, seed=Tensor([[1.0, 1.0], [1.0, 1.0]]), create_graph=True)
+
+
+def test_an_argument_named_twice_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        grad(lambda x, y: x * y, (0, -2))(2.0, 3.0)

@@ -379,3 +379,8 @@ def test_a_function_of_ones_own_is_vectorized_too():
 def test_vectorize_takes_an_MLP_and_nothing_else(other):
     with pytest.raises(TypeError, match=rf"^vectorize takes an nn\.MLP, got {type(other).__name__}$"):
         vectorize(other)
+
+
+def test_the_layer_sizes_of_an_mlp_are_a_list():
+    with pytest.raises(TypeError, match=r"MLP\(2, \[3, 1\]\)"):
+        MLP(2, 3)

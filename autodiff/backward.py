@@ -36,6 +36,7 @@ def reverse(
     seed: Any,
     *,
     wanted: Collection[Any] | None = None,
+    stop: Collection[Any] = (),
     on_nodes: bool = False,
     keep: bool = True,
     watch: Watcher | None = None,
@@ -46,13 +47,14 @@ def reverse(
         root: the node to differentiate.
         seed: the gradient of the root: a float or array like its data; a node for ``on_nodes``.
         wanted: differentiate only along paths to these nodes; None means to every leaf.
+        stop: nodes below which nothing is wanted, a set; the walk ends there.
         on_nodes: compute on nodes instead of their data, so that the result can be differentiated.
         keep: False drops the gradients of inner nodes as soon as they have been sent on.
         watch: called as ``watch(node, position, contribution)`` for every edge.
 
     Raises StaleGraphError if data was rebound after it was used.
     """
-    order = topological_order(root)
+    order = topological_order(root, stop=stop)
     active = None if wanted is None else _on_path(order, wanted)
     grads: dict[Any, Any] = {root: seed}
     plain, now = not on_nodes and watch is None and active is None, clock.now

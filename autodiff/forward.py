@@ -29,7 +29,7 @@ def tangents(roots: Sequence[Any], seeds: Mapping[Any, Any], *, on_nodes: bool =
     Raises StaleGraphError if data was rebound after it was used.
     """
     found: dict[Any, Any] = dict(seeds)
-    for node in topological_order(*roots):
+    for node in topological_order(*roots, stop=seeds):
         if node.op is None or node in found:
             continue
         operands = node.operands

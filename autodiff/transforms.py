@@ -90,7 +90,7 @@ class _Run:
                 raise TypeError(f"the function returned {y!r}; expected numbers, arrays or nodes (a return forgotten?)")
         roots = [y for y in self.outputs if isinstance(y, Node)]
         self.nested = any(isinstance(x, Node) for x in _flatten([args, kwargs])[0]) or (
-            bool(_RUNNING) and any(node in _RUNNING for node in topological_order(*roots))
+            bool(_RUNNING) and any(node in _RUNNING for node in topological_order(*roots, stop=set(self.inputs)))
         )
 
     def pull(self, y: Any, seed: Any, on_nodes: bool | None = None) -> list[Any]:
@@ -99,7 +99,12 @@ class _Run:
             return [x._zero() for x in self.inputs]
         with recording():
             grads = reverse(
-                y, seed, wanted=self.inputs, on_nodes=self.nested if on_nodes is None else on_nodes, watch=watcher()
+                y,
+                seed,
+                wanted=self.inputs,
+                stop=set(self.inputs),
+                on_nodes=self.nested if on_nodes is None else on_nodes,
+                watch=watcher(),
             )
         return [grads[x] if x in grads else x._zero() for x in self.inputs]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff import elementwise_grad, grad, hessian, hvp, jacobian, jvp, vjp
+from autodiff import Node, elementwise_grad, grad, hessian, hvp, jacobian, jvp, vjp
 
 D = grad  # the mathematicians' name, for the formulas below
 
@@ -199,3 +199,31 @@ def test_the_jacobian_of_the_gradient_is_the_hessian_by_rows_and_by_columns(f, x
     scale = np.max(np.abs(by_rows))
     np.testing.assert_allclose(hessian(f)(x), by_rows, atol=1e-12 * scale, rtol=0)
     np.testing.assert_allclose(by_columns, by_rows, atol=1e-12 * scale, rtol=0)
+
+
+def test_an_inner_gradient_walks_no_further_than_its_own_inputs():
+    """Descent by inner gradients, differentiated by its start: the work grows with the steps, not their square."""
+
+    def visited_by(steps):
+        visits = 0
+        parents = Node.parents
+
+        def counted(node):
+            nonlocal visits
+            visits += 1
+            return parents.__get__(node)
+
+        def descend(a):
+            x = a
+            for _ in range(steps):
+                x = x - 0.01 * grad(lambda z: z * z * a)(x)
+            return x
+
+        try:
+            Node.parents = property(counted)
+            grad(descend)(1.0)
+        finally:
+            Node.parents = parents
+        return visits
+
+    assert visited_by(80) < 2.5 * visited_by(40)

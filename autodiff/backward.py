@@ -75,7 +75,8 @@ def reverse(
             if plain and kind is float and type(op) is Elementwise:
                 _pull_floats(node, op, g, grads)
                 continue
-            spare = plain and not keep and kind is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
+            spare = op.arity == 1 and plain and not keep and kind is np.ndarray and g.base is None
+            spare = spare and sys.getrefcount(g) == _ONE_OWNER
             operands, params, y = node.operands, node._params or {}, node if on_nodes else node._data
             xs = operands if on_nodes else [x if type(x) in _CONSTANT else x._data for x in operands]
             edges = _pull_all(op, g, y, xs, params) if op.arity is None else None

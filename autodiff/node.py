@@ -131,6 +131,8 @@ class Node:
     def parents(self) -> tuple["Node", ...]:
         """The operands that are nodes, in order; ``a * a`` has ``a`` twice."""
         left, right = self._left, self._right
+        if left is None:
+            return ()
         if isinstance(left, Node):
             return (left, right) if isinstance(right, Node) else (left,)
         if type(left) is tuple:

@@ -134,7 +134,7 @@ class Tensor(Node, holds=np.ndarray):
                     f"backward needs one number to start from, but this Tensor has shape {self.shape}: call "
                     ".sum().backward() or .mean().backward(), or pass a seed of this shape"
                 )
-            return np.array(1.0, self._data.dtype).reshape(self._data.shape)
+            return np.ones(self._data.shape, self._data.dtype) if self._data.ndim else np.array(1.0, self._data.dtype)
         array = np.array(seed.data if isinstance(seed, Node) else seed, dtype=self.dtype)
         if array.shape != self.shape:
             raise SeedError(f"the seed needs the root's shape {self.shape}, got {array.shape}")

@@ -62,7 +62,7 @@ class Tensor(Node, holds=np.ndarray):
             return cls(values)
         if any(rows.shape_of(v) != () for v in values):
             raise ShapeError("from_values takes Values and numbers; to join Tensors use autodiff.stack")
-        return rows.gathered(*(v.to_values() if isinstance(v, Tensor) else v for v in values))  # type: ignore[no-any-return]
+        return rows.gathered(*(v.to_values() if isinstance(v, Tensor) else v for v in values))
 
     def to_values(self) -> Any:
         """Nested lists of Values with this tensor's shape; recorded, so gradients flow back here.
@@ -122,7 +122,7 @@ class Tensor(Node, holds=np.ndarray):
     @property
     def T(self) -> "Tensor":  # noqa: N802  # NumPy's name
         """The axes reversed; recorded."""
-        return rows.transpose(self)  # type: ignore[no-any-return]
+        return rows.transpose(self)
 
     def _zero(self) -> np.ndarray:
         return np.zeros_like(self._data)
@@ -158,7 +158,7 @@ class Tensor(Node, holds=np.ndarray):
         entries = index if isinstance(index, tuple) else (index,)
         if any(isinstance(entry, Node) for entry in entries):
             raise TypeError("an index has no derivative and must be plain integers or booleans: use .data")
-        return rows.getitem(self, index=tuple(map(_own_index, entries)))  # type: ignore[no-any-return]
+        return rows.getitem(self, index=tuple(map(_own_index, entries)))
 
     def __repr__(self) -> str:
         edges = 3 if self.ndim < 3 else 1
@@ -170,22 +170,22 @@ class Tensor(Node, holds=np.ndarray):
 
     def reshape(self, *shape: Any) -> "Tensor":
         """The same elements in another shape: ``t.reshape(2, -1)`` or ``t.reshape((2, -1))``."""
-        return rows.reshape(self, shape=shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+        return rows.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> "Tensor":
         """The axes permuted, or reversed if none are given."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return rows.transpose(self, axes=order or None)  # type: ignore[no-any-return]
+        return rows.transpose(self, axes=order or None)
 
     def astype(self, dtype: Any) -> "Tensor":
         """The same numbers in another floating dtype; recorded."""
         if np.dtype(dtype).kind != "f":
             raise TypeError(f"a Tensor holds floating numbers, got dtype {np.dtype(dtype)}; use .data.astype")
-        return rows.cast(self, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
+        return rows.cast(self, dtype=np.dtype(dtype))
 
     def dot(self, other: Any) -> "Tensor":
         """As np.dot."""
-        return functions.dot(self, other)  # type: ignore[no-any-return]
+        return functions.dot(self, other)
 
 
 def _own_index(entry: Any) -> Any:

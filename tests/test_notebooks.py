@@ -1,6 +1,8 @@
 """Each notebook runs from top to bottom, silently on stderr, and its committed outputs are what it prints today."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -37,6 +39,8 @@ def jupyter_home(tmp_path, monkeypatch):
     """Keep Jupyter, IPython and matplotlib from writing into the home directory."""
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    # On a slow machine matplotlib remarks on stderr that it is building its font cache; let it do so before.
+    subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], check=True, capture_output=True)
     directory = tmp_path / "work"
     directory.mkdir()
     return directory

@@ -128,7 +128,7 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
         g, y, xs: upstream gradient, output and operands: all plain data, or nodes among them.
         params: the metadata the operation was called with.
         i: the operand's position.
-        spare: nobody else has g, and it may be overwritten.
+        spare: nobody else has g, this is the only operand, and g may be overwritten.
     """
     kind = type(op)
     if kind is ArrayOp:
@@ -142,13 +142,7 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
     if type(slope) is float:
         return g if slope == 1.0 else -g if slope == -1.0 else None if slope == 0.0 else g * slope
     slope = slope(y, *xs, **params)
-    if (
-        spare
-        and op.arity == 1
-        and type(slope) is np.ndarray
-        and slope.shape == g.shape
-        and slope.dtype in (g.dtype, bool)
-    ):
+    if spare and type(slope) is np.ndarray and slope.shape == g.shape and slope.dtype in (g.dtype, bool):
         return np.multiply(g, slope, out=g)
     return g * slope
 

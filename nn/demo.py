@@ -214,9 +214,11 @@ def _write_pictures(mlp: MLP, data: Data, scalar: Training, out: Path) -> Iterat
     e = (a + b) * (b + 1)
     e.backward()
     yield _draw(e, {"a": a, "b": b, "e": e}, out / "expression.svg"), "e = (a+b)*(b+1) with every derivative"
-    neuron = mlp.layers[0].neurons[0]
+    flower = data.test_x[0].tolist()
+    # the neuron that has decided least: a saturated one shows an output of 1 and gradients of nothing
+    neuron = min(mlp.layers[0].neurons, key=lambda unit: abs(unit(flower).data))
     neuron.zero_grad()
-    output = neuron(data.test_x[0].tolist())
+    output = neuron(flower)
     output.backward()
     names = {"w": neuron.w, "b": neuron.b, "output": output}
     yield _draw(output, names, out / "neuron.svg"), "a neuron of the trained network, looking at a flower"

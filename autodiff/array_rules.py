@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .primitive import Elementwise, array_op, raw, reduction
-from .rules import add, binary_cross_entropy_with_logits, div, equal, exp, mul, neg, squared_error, sub, where
+from .rules import add, binary_cross_entropy_with_logits, div, equal, exp, expm1, mul, neg, squared_error, sub, where
 from .shapes import broadcast_axes, inverse_permutation, kept_shape, normalize_axes, reduced_size
 
 INFINITY = np.inf
@@ -74,6 +75,8 @@ def like(c: Any, x: Any) -> Any:
     """A gradient c brought to the shape, the dtype and the kind (float or array) of its operand x."""
     if type(c) is np.ndarray and type(x) is np.ndarray and c.dtype is x.dtype and c.ndim >= x.ndim:  # nearly always
         return c if c.shape == x.shape else _sum_to(c, shape=x.shape)
+    if type(c) is float and type(x) is float:
+        return c
     if isinstance(c, np.generic):
         c = np.asarray(c)  # NumPy's operators make scalars of 0-d results
     shape, dtype = shape_of(x), getattr(x, "dtype", None)
@@ -96,6 +99,8 @@ def _scatter(g: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, dtype=getattr(g, "dtype", np.float64))
     if _is_basic(index):
         out[index] = g
+    elif len(shape) == 1 and type(index) is np.ndarray:
+        np.add.at(out, index.ravel(), np.ravel(g))  # NumPy is several times faster where all are vectors
     else:
         np.add.at(out, index, g)  # repeated indices accumulate
     return out
@@ -215,32 +220,44 @@ def ungrouped(x: Any, shape: tuple[int, ...], axis: Any) -> Any:
     return transpose(reshape(x, shape=sides), axes=inverse_permutation(order, len(shape)))
 
 
-def _shifted_logs(x: Any) -> tuple[Any, Any, Any]:
+def _difference(x: Any, top: Any) -> tuple[Any, Any]:
+    """x - top and what its rounding lost, which exp would magnify by the size of x (Knuth's TwoSum)."""
+    with np.errstate(invalid="ignore"):  # inf - inf
+        shifted = x - top
+        back = shifted - x
+        lost = (x - (shifted - back)) - (top + back)
+    return shifted, np.where(np.isfinite(lost), lost, 0)
+
+
+def _shifted_logs(x: Any) -> tuple[Any, Any, Any, Any]:
     """(max, x - max, log of the sum of exp(x - max)) along the last axis, kept; the sum leaves out its 1."""
     top = np.maximum.reduce(x, axis=-1, keepdims=True)
-    shifted = x - np.where(np.isfinite(top), top, 0)
+    shifted, lost = _difference(x, np.where(np.isfinite(top), top, 0))
     e = np.exp(shifted, order="C")
+    e += e * lost
     lines = e.reshape(-1, x.shape[-1])  # a view: e is contiguous
     lines[np.arange(len(lines)), np.argmax(lines, axis=-1)] = 0
-    return top, shifted, np.log1p(_add_up(e, axis=-1, keepdims=True))
+    return top, shifted, lost, np.log1p(_add_up(e, axis=-1, keepdims=True))
 
 
 def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     x = np.asarray(x)
-    top, _, tail = _shifted_logs(grouped(x, axis))
+    top, _, _, tail = _shifted_logs(grouped(x, axis))
     y = top + tail
     return y.reshape(kept_shape(x.shape, axis)) if keepdims else y[..., 0][()]  # a 0-d result as a number
 
 
 def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
-    _, shifted, tail = _shifted_logs(grouped(x, axis))
-    return ungrouped(shifted - tail, x.shape, axis)
+    _, shifted, lost, tail = _shifted_logs(grouped(x, axis))
+    return ungrouped(shifted + (lost - tail), x.shape, axis)
 
 
 def _softmax(x: Any, *, axis: Any = -1) -> Any:
     axes = normalize_axes(axis, len(shape_of(x)))
     top = np.maximum.reduce(x, axis=axes, keepdims=True)
-    e = np.exp(x - np.where(np.isfinite(top), top, 0))
+    shifted, lost = _difference(x, np.where(np.isfinite(top), top, 0))
+    e = np.exp(shifted)
+    e += e * lost
     return e / _add_up(e, axis=axes, keepdims=True)
 
 
@@ -252,8 +269,14 @@ def _logsumexp_weight(y: Any, x: Any, *, axis: Any = None, keepdims: bool = Fals
 logsumexp = reduction("logsumexp", _logsumexp, _logsumexp_weight, latex=r"\ln \sum e^{{{0}}}")
 
 
+def _likeliest(p: Any, axis: Any) -> Any:
+    """1 shared out among the largest of the probabilities p."""
+    return _ties(np.maximum.reduce(p, axis=normalize_axes(axis, p.ndim), keepdims=True), p, axis=axis)
+
+
 def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
     """The Jacobian diag(y) - y y' is symmetric, so this is pullback and pushforward in one."""
+    g = sub(g, sum(mul(_likeliest(raw(y), axis), g), axis=axis, keepdims=True))  # else 1 - y would cancel
     return mul(y, sub(g, sum(mul(y, g), axis=axis, keepdims=True)))
 
 
@@ -261,9 +284,14 @@ softmax = array_op("softmax", _softmax, _softmax_rule, pushforwards=[_softmax_ru
 log_softmax = array_op(
     "log_softmax",
     _log_softmax,
-    lambda g, y, x, *, axis=-1: sub(g, mul(exp(y), sum(g, axis=axis, keepdims=True))),
+    lambda g, y, x, *, axis=-1: neg(add(mul(g, expm1(y)), mul(exp(y), sub(sum(g, axis=axis, keepdims=True), g)))),
     pushforwards=[lambda t, y, x, *, axis=-1: sub(t, sum(mul(exp(y), t), axis=axis, keepdims=True))],
 )
+
+
+def _cross_entropy_weight(logs: Any, t: Any, axis: Any) -> Any:
+    """p * (the other targets) - t * (1 - p), for p = exp(logs)."""
+    return add(mul(exp(logs), sub(sum(t, axis=axis, keepdims=True), t)), mul(t, expm1(logs)))
 
 
 def _cross_entropy(x: Any, t: Any, *, axis: Any = -1, keepdims: bool = False) -> Any:
@@ -275,7 +303,7 @@ def _cross_entropy(x: Any, t: Any, *, axis: Any = -1, keepdims: bool = False) ->
 softmax_cross_entropy = reduction(
     "softmax_cross_entropy",
     _cross_entropy,
-    lambda y, x, t, *, axis=-1, keepdims=False: sub(mul(softmax(x, axis=axis), sum(t, axis=axis, keepdims=True)), t),
+    lambda y, x, t, *, axis=-1, keepdims=False: _cross_entropy_weight(log_softmax(x, axis=axis), t, axis),
     lambda y, x, t, *, axis=-1, keepdims=False: neg(log_softmax(x, axis=axis)),
     default_axis=-1,
     symbol="CE",
@@ -304,6 +332,13 @@ mean_binary_cross_entropy_with_logits = _mean_of(
 # ---- running sums and products -------------------------------------------------------------------------------
 
 
+def along(x: Any, axis: int | None) -> tuple[Any, int]:
+    """x and one of its axes, not negative. None flattens x; a number has an axis 0 here, as for NumPy."""
+    if axis is None or not shape_of(x):
+        x, axis = reshape(x, shape=(-1,)), 0 if axis is None else axis
+    return x, normalize_axis_index(axis, len(shape_of(x)))
+
+
 def flipped(x: Any, axis: int) -> Any:
     """x with one axis reversed."""
     axis %= len(shape_of(x))
@@ -330,8 +365,7 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
     >>> cumprod(np.array([2.0, 3.0, 4.0]))
     array([ 2.,  6., 24.])
     """
-    if axis is None:
-        return _running_product(reshape(x, shape=(-1,)))
+    x, axis = along(x, axis)
     return ungrouped(_running_product(grouped(x, axis)), shape_of(x), axis)
 
 
@@ -407,15 +441,23 @@ def _product(a: Any, b: Any) -> Any:
 def _linear(x: Any, w: Any, b: Any) -> Any:
     if type(x) is not np.ndarray or type(w) is not np.ndarray:
         raise ValueError("x and the weight must be arrays")
-    y = x.dot(w.T) if x.ndim == w.ndim == 2 else np.matmul(x, w.T)
+    if w.ndim != 2:
+        raise ValueError("the weight must have shape (out, in)")
+    y = x.dot(w.T) if x.ndim == 2 else np.matmul(x, w.T)
     if y.dtype is not getattr(b, "dtype", None):
-        return y + b
-    y += b  # y is ours: no second array of its size
+        y = y.astype(np.result_type(y, b))
+    y += b  # y is ours: no second array of its size, and a bias that would widen it is refused
     return y
 
 
+def _bias(g: Any, b: Any) -> Any:
+    """A bias's gradient, the sum of the rows of a plain matrix; any other is left to the reverse pass to sum."""
+    plain = type(g) is type(b) is np.ndarray and g.ndim == 2 and b.ndim == 1
+    return _ones(len(g), g.dtype.char).dot(g) if plain else g
+
+
 def _linear_weight(g: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
-    if len(shape_of(x)) != 2:
+    if x.ndim != 2:
         lines = reduced_size(shape_of(x)[:-1], None)
         g, x = reshape(g, shape=(lines, shape_of(g)[-1])), reshape(x, shape=(lines, shape_of(x)[-1]))
     return _product(g.T, x)
@@ -426,7 +468,7 @@ linear = array_op(
     _linear,
     lambda g, y, x, w, b: _product(g, w),
     _linear_weight,
-    lambda g, y, x, w, b: g,
+    lambda g, y, x, w, b: _bias(g, b),
     pushforwards=[
         lambda t, y, x, w, b: matmul(t, transpose(w)),
         lambda t, y, x, w, b: matmul(x, transpose(t)),

@@ -85,8 +85,9 @@ def reverse(
                     continue
                 c = pull(op, g, y, xs, params, i, spare) if edges is None else edges[i]
                 if c is not None:
-                    if type(c) is not float or type(xs[i]) is not float:
-                        c = like(c, xs[i])
+                    data = xs[i]
+                    if not (type(c) is type(data) is np.ndarray and c.dtype is data.dtype and c.shape == data.shape):
+                        c = like(c, data)
                     if watch is not None:
                         watch(node, i, c)
                     grads[x] = add(grads[x], c) if x in grads else c
@@ -157,10 +158,11 @@ def _pull_all(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any]) -> Seque
 
 def _spread(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int) -> Any:
     """g sent back through a reduction, to every element by its weight."""
-    shape = shape_of(xs[i])
-    if op.averaged and (size := size_of(xs[i])):
-        g = (g.item() if type(g) is np.ndarray and g.ndim == 0 else g) * (size_of(y) / size)
-    if shape_of(y) and (kept := op.kept(params, shape)) != shape_of(y):
+    x = xs[i]
+    shape, reduced = shape_of(x), shape_of(y)
+    if op.averaged and (size := size_of(x)):
+        g = (g.item() if type(g) is np.ndarray and not reduced else g) * (size_of(y) / size)
+    if reduced and (kept := op.kept(params, shape)) != reduced:
         g, y = reshape(g, shape=kept), reshape(y, shape=kept)
     weight = op.weights[i]
     if type(weight) is float:

@@ -49,7 +49,11 @@ class RegistrationError(AutodiffError, ValueError):
 
 
 class GradientError(AutodiffError, AssertionError):
-    """A gradient differs from the numerical reference, or could not be judged."""
+    """A gradient differs from its reference, or could not be judged; ``report`` has every comparison."""
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class ExpressionError(AutodiffError, ValueError):

@@ -116,18 +116,18 @@ rint = _rounding(round)
 
 
 def maximum(a: float, b: float) -> float:
-    """The larger; nan if either is nan."""
-    return a if a >= b or isnan(a) else b
+    """The larger, of equal numbers the second; nan if either is nan."""
+    return a if a > b or isnan(a) else b
 
 
 def minimum(a: float, b: float) -> float:
-    """The smaller; nan if either is nan."""
-    return a if a <= b or isnan(a) else b
+    """The smaller, of equal numbers the second; nan if either is nan."""
+    return a if a < b or isnan(a) else b
 
 
 def clip(x: float, low: float, high: float) -> float:
-    """x limited to [low, high]."""
-    return minimum(maximum(x, low), high)
+    """x limited to [low, high]; x itself, with the sign of its zero, where it equals a bound."""
+    return minimum(high, maximum(low, x))
 
 
 def sigmoid(x: float) -> float:

@@ -76,7 +76,8 @@ def _terms(op: Primitive, ts: Sequence[Any], y: Any, xs: Any, params: dict[str, 
         if op.pushforwards[0] is not None:
             return [op.pushforwards[0](ts, y, *xs, **params)]
         return [op(*(np.zeros(shape_of(x)) if t is None else t for t, x in zip(ts, xs, strict=True)), **params)]
-    return [t if t is None else _through(op, i, t, y, xs, params) for i, t in enumerate(ts)]
+    moving = [None if op.pullbacks[i] is None else t for i, t in enumerate(ts)]  # where's condition has no derivative
+    return [t if t is None else _through(op, i, t, y, xs, params) for i, t in enumerate(moving)]
 
 
 def _along(t: Any, slope: Any, y: Any, xs: Any, params: dict[str, Any]) -> Any:

@@ -1,15 +1,13 @@
 """Composites: functions written in the table's verbs. They need no derivative of their own."""
 
-import builtins
-import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from . import array_rules as rows
-from .array_rules import contracted, cumprod, getitem, joined, matmul, reshape, scatter, shape_of, transpose
+from .array_rules import along, contracted, cumprod, getitem, joined, matmul, reshape, scatter, shape_of, transpose
 from .array_rules import sum as sum_along
 from .errors import ShapeError
 from .primitive import raw
@@ -29,13 +27,44 @@ def _ndim(x: Any) -> int:
     return len(shape_of(x))
 
 
-def _along(axis: int, entry: Any, ndim: int) -> tuple[Any, ...]:
-    """An index that applies ``entry`` to one axis and takes all of the others."""
-    (axis,) = normalize_axes(axis, ndim)
-    return (slice(None),) * axis + (entry,)
-
-
 # ---- layout ---------------------------------------------------------------------------------------------------
+# Where do the elements of x go? Where NumPy's function of that name puts them: we apply it to their positions, or to an
+# array without contents, and read off the index, the shape or the order of the axes. What it refuses is refused here.
+
+
+def _asked(function: Callable[..., Any], x: Any, array: Any, *args: Any) -> Any:
+    """NumPy's answer for an array that stands for x."""
+    if any(hasattr(type(value), "__record__") for value in args):  # NumPy would hand them back to us
+        raise TypeError(f"{function.__name__} needs plain counts and indices, they have no derivative: use .data")
+    try:
+        return function(array, *args)
+    except IndexError:  # also numpy's AxisError, which says it all
+        raise
+    except ValueError as error:
+        raise ShapeError(f"{function.__name__}: {error} (operand shape: {shape_of(x)})") from error
+
+
+def _shaped(function: Callable[..., Any], x: Any, *args: Any) -> Any:
+    """x in the shape that NumPy's function gives an array like it."""
+    return reshape(x, shape=_asked(function, x, np.broadcast_to(0.0, shape_of(x)), *args).shape)
+
+
+def _ordered(function: Callable[..., Any], x: Any, *args: Any) -> Any:
+    """x with its axes in the order in which NumPy's function leaves axes of lengths 0, 1, 2, ..."""
+    return transpose(x, axes=_asked(function, x, np.empty(range(_ndim(x))), *args).shape)
+
+
+def _moved(function: Callable[..., Any], x: Any, *args: Any) -> Any:
+    """x with its elements where NumPy's function leaves their positions."""
+    positions = np.arange(np.prod(shape_of(x), dtype=int)).reshape(shape_of(x))
+    return getitem(ravel(x), index=_asked(function, x, positions, *args))
+
+
+def _picked(function: Callable[..., Any], x: Any, choice: Any, axis: int | None) -> Any:
+    """The same along one axis; None flattens x first."""
+    x, axis = along(x, axis)
+    places = np.asarray(_asked(function, x, np.arange(shape_of(x)[axis]), choice))
+    return getitem(x, index=(slice(None),) * axis + (places,))
 
 
 def ravel(x: Any) -> Any:
@@ -57,42 +86,31 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     >>> swapaxes(np.ones((2, 3, 4)), 0, -1).shape
     (4, 3, 2)
     """
-    order = list(range(_ndim(x)))
-    (i,), (j,) = normalize_axes(axis1, len(order)), normalize_axes(axis2, len(order))
-    order[i], order[j] = j, i
-    return transpose(x, axes=tuple(order))
+    return _ordered(np.swapaxes, x, axis1, axis2)
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Axes moved to new positions, as np.moveaxis.
 
     Takes an array or node of any shape; the other axes keep their order. Raises numpy.exceptions.AxisError for an axis
-    out of range, ShapeError for different numbers of sources and destinations, ValueError for a repeated axis.
+    out of range, ShapeError for different numbers of sources and destinations or a repeated axis.
 
     >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    start, stop = normalize_axes(source, _ndim(x)), normalize_axes(destination, _ndim(x))
-    if len(start) != len(stop):
-        raise ShapeError(f"moveaxis needs as many destinations as sources, got {len(start)} and {len(stop)}")
-    order = [i for i in range(_ndim(x)) if i not in start]
-    for to, origin in sorted(zip(stop, start, strict=True)):
-        order.insert(to, origin)
-    return transpose(x, axes=tuple(order))
+    return _ordered(np.moveaxis, x, source, destination)
 
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """New axes of length 1 at the given positions of the result, as np.expand_dims.
 
-    Takes an array or node of any shape. Raises numpy.exceptions.AxisError for an axis out of range of the result.
+    Takes an array or node of any shape. Raises numpy.exceptions.AxisError for an axis out of range of the result,
+    ShapeError for a repeated one.
 
     >>> expand_dims(np.ones(3), (0, -1)).shape
     (1, 3, 1)
     """
-    extra = len(axis) if isinstance(axis, (tuple, list)) else 1
-    ndim = _ndim(x) + extra
-    new, sides = normalize_axes(axis, ndim), iter(shape_of(x))
-    return reshape(x, shape=tuple(1 if i in new else next(sides) for i in range(ndim)))
+    return _shaped(np.expand_dims, x, axis)
 
 
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
@@ -103,27 +121,20 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     >>> squeeze(np.ones((1, 3, 1))).shape
     (3,)
     """
-    shape = shape_of(x)
-    axes = [i for i, n in enumerate(shape) if n == 1] if axis is None else normalize_axes(axis, len(shape))
-    if any(shape[i] != 1 for i in axes):
-        raise ShapeError(f"squeeze: axis {axis} of shape {shape} is not of length 1")
-    return reshape(x, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
+    return _shaped(np.squeeze, x, axis)
 
 
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
     """Every element repeated, ``repeats`` times or a number for each, as np.repeat.
 
     Takes an array or node of any shape; axis None flattens it first.
-    Raises numpy.exceptions.AxisError for an axis out of range, ValueError for repeats that are negative or do not fit
+    Raises numpy.exceptions.AxisError for an axis out of range, ShapeError for repeats that are negative or do not fit
     the axis.
 
     >>> repeat(np.array([1.0, 2.0]), 2)
     array([1., 1., 2., 2.])
     """
-    if axis is None:
-        x, axis = ravel(x), 0
-    (axis,) = normalize_axes(axis, _ndim(x))
-    return take(x, np.repeat(np.arange(shape_of(x)[axis]), repeats), axis=axis)
+    return _picked(np.repeat, x, repeats, axis)
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
@@ -134,14 +145,7 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
     >>> tile(np.array([1.0, 2.0]), 2)
     array([1., 2., 1., 2.])
     """
-    counts = (operator.index(reps),) if np.ndim(reps) == 0 else tuple(reps)  # type: ignore[arg-type]  # one integer
-    ndim = builtins.max(_ndim(x), len(counts))
-    counts = (1,) * (ndim - len(counts)) + counts
-    shape = (1,) * (ndim - _ndim(x)) + shape_of(x)
-    split_shape = tuple(side for n in shape for side in (1, n))
-    wide = tuple(side for count, n in zip(counts, shape, strict=True) for side in (count, n))
-    blocks = rows.broadcast_to(reshape(x, shape=split_shape), shape=wide)
-    return reshape(blocks, shape=tuple(count * n for count, n in zip(counts, shape, strict=True)))
+    return _moved(np.tile, x, reps)
 
 
 def pad(x: Any, pad_width: Any, *, constant_values: float = 0.0) -> Any:
@@ -157,9 +161,9 @@ def pad(x: Any, pad_width: Any, *, constant_values: float = 0.0) -> Any:
     >>> pad(np.ones(2), (1, 0))
     array([0., 1., 1.])
     """
-    widths = np.broadcast_to(pad_width, (_ndim(x), 2)).tolist()
-    if any(width < 0 for pair in widths for width in pair):
+    if np.any(np.less(pad_width, 0)):
         raise ShapeError(f"pad_width cannot be negative, got {pad_width}")
+    widths = np.broadcast_to(pad_width, (_ndim(x), 2)).tolist()
     shape = tuple(a + n + b for (a, b), n in zip(widths, shape_of(x), strict=True))
     index = tuple(slice(a, a + n) for (a, _), n in zip(widths, shape_of(x), strict=True))
     padded = scatter(x, index=index, shape=shape)
@@ -182,19 +186,16 @@ def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     return getitem(x, index=tuple(slice(None, None, -1 if i in axes else 1) for i in range(_ndim(x))))
 
 
-def roll(x: Any, shift: int, axis: int | None = None) -> Any:
-    """Elements shifted round and round along an axis, or in the flattened array, as np.roll.
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
+    """Elements shifted round and round along axes, or in the flattened array, as np.roll.
 
-    Takes an array or node of any shape and keeps it. Raises numpy.exceptions.AxisError for an axis out of range.
+    Takes an array or node of any shape and keeps it. Raises numpy.exceptions.AxisError for an axis out of range,
+    ShapeError for shifts and axes of which there are different numbers.
 
     >>> roll(np.array([1.0, 2.0, 3.0]), 1)
     array([3., 1., 2.])
     """
-    if axis is None:
-        return reshape(roll(ravel(x), shift, 0), shape=shape_of(x))
-    (axis,) = normalize_axes(axis, _ndim(x))
-    n = shape_of(x)[axis]
-    return take(x, (np.arange(n) - shift) % n if n else np.arange(0), axis=axis)
+    return _moved(np.roll, x, shift, axis)
 
 
 def triu(x: Any, k: int = 0) -> Any:
@@ -224,18 +225,13 @@ def tril(x: Any, k: int = 0) -> Any:
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """A diagonal of two axes, which becomes the last axis, as np.diagonal.
 
-    Raises ShapeError for fewer than two axes, numpy.exceptions.AxisError for an axis out of range, ValueError for the
-    same axis twice.
+    Raises ShapeError for fewer than two axes or the same axis twice, numpy.exceptions.AxisError for an axis out of
+    range.
 
     >>> diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([1., 4.])
     """
-    if _ndim(x) < 2:
-        raise ShapeError(f"diagonal needs at least two axes, got shape {shape_of(x)}")
-    x = moveaxis(x, (axis1, axis2), (-2, -1))
-    n, m = shape_of(x)[-2:]
-    i = np.arange(builtins.max(builtins.min(n + builtins.min(offset, 0), m - builtins.max(offset, 0)), 0))
-    return getitem(x, index=(..., i - builtins.min(offset, 0), i + builtins.max(offset, 0)))
+    return _moved(np.diagonal, x, offset, axis1, axis2)
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -253,14 +249,13 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     """Elements picked along an axis, or from the flattened array, as np.take.
 
     The result has the shape of the indices in place of the axis; repeated indices accumulate their gradients.
-    Raises IndexError for an index out of range or not an integer, numpy.exceptions.AxisError for an axis out of range.
+    Raises IndexError for an index out of range, TypeError for one that is no integer, numpy.exceptions.AxisError for an
+    axis out of range.
 
     >>> take(np.array([1.0, 2.0, 3.0]), [2, 0, 2])
     array([3., 1., 3.])
     """
-    if axis is None:
-        x, axis = ravel(x), 0
-    return getitem(x, index=_along(axis, np.array(indices), _ndim(x)))
+    return _picked(np.take, x, indices, axis)
 
 
 def sort(x: Any, axis: int | None = -1) -> Any:
@@ -272,12 +267,7 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     >>> sort(np.array([3.0, 1.0, 2.0]))
     array([1., 2., 3.])
     """
-    if axis is None:
-        x, axis = ravel(x), -1
-    (axis,) = normalize_axes(axis, _ndim(x))
-    index = np.ogrid[tuple(slice(n) for n in shape_of(x))]
-    order = np.argsort(raw(x), axis=axis, kind="stable")
-    return getitem(x, index=(*index[:axis], order, *index[axis + 1 :]))
+    return _moved(np.take_along_axis, x, np.argsort(raw(x), axis=axis, kind="stable"), axis)
 
 
 # ---- joining and splitting ------------------------------------------------------------------------------------
@@ -320,15 +310,15 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     >>> [part.tolist() for part in split(np.arange(4.0), 2)]
     [[0.0, 1.0], [2.0, 3.0]]
     """
-    (axis,) = normalize_axes(axis, _ndim(x))
+    axis = normalize_axis_index(axis, _ndim(x))
     n = shape_of(x)[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         if indices_or_sections < 1 or n % indices_or_sections:
             raise ShapeError(f"split: axis {axis} of length {n} does not divide into {indices_or_sections} parts")
-        cuts = list(range(0, n + 1, n // indices_or_sections)) if n else [0] * (indices_or_sections + 1)
+        cuts = [i * n // indices_or_sections for i in range(indices_or_sections + 1)]
     else:
         cuts = [0, *indices_or_sections, n]
-    return [getitem(x, index=_along(axis, slice(a, b), _ndim(x))) for a, b in pairwise(cuts)]
+    return [getitem(x, index=(slice(None),) * axis + (slice(a, b),)) for a, b in pairwise(cuts)]
 
 
 # ---- products -------------------------------------------------------------------------------------------------
@@ -345,14 +335,12 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     (2, 4)
     """
     if isinstance(axes, int):
-        axes = (range(_ndim(a) - axes, _ndim(a)), range(axes))
-    left = normalize_axes(axes[0], _ndim(a)) if len(np.shape(axes[0])) == 0 or len(axes[0]) else ()
-    right = normalize_axes(axes[1], _ndim(b)) if len(np.shape(axes[1])) == 0 or len(axes[1]) else ()
-    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    first = [next(letters) for _ in range(_ndim(a))]
-    second = [next(letters) for _ in range(_ndim(b))]
-    if len(left) != len(right) or any(shape_of(a)[i] != shape_of(b)[j] for i, j in zip(left, right, strict=True)):
+        axes = (range(-axes, 0), range(axes))
+    left, right = normalize_axes(axes[0], _ndim(a)), normalize_axes(axes[1], _ndim(b))
+    if [shape_of(a)[i] for i in left] != [shape_of(b)[j] for j in right]:
         raise ShapeError(f"tensordot: axes {axes} of shapes {shape_of(a)} and {shape_of(b)} do not match")
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    first, second = list(letters[: _ndim(a)]), list(letters[_ndim(a) :][: _ndim(b)])
     for i, j in zip(left, right, strict=True):
         second[j] = first[i]
     free = [c for i, c in enumerate(first) if i not in left] + [c for j, c in enumerate(second) if j not in right]
@@ -413,12 +401,15 @@ def vdot(a: Any, b: Any) -> Any:
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Einstein summation, as np.einsum: "ij,jk->ik", "ii->i", "...i->...", or without "->".
 
-    Raises ShapeError if the subscripts do not fit the operands.
+    Raises ShapeError if the subscripts do not fit the operands, or take the diagonal of axes of different lengths.
 
     >>> einsum("ii->", np.eye(3)).item()
     3.0
     """
     inputs, output = _explicit(subscripts.replace(" ", ""), [_ndim(x) for x in operands])
+    for term, x in zip(inputs, operands, strict=True):
+        if len({*zip(term, shape_of(x), strict=True)}) > len({*term}):  # where NumPy may read what is not the array's
+            raise ShapeError(f"einsum: {subscripts!r} takes a diagonal of axes of different lengths, of {shape_of(x)}")
     return contracted(*operands, inputs=inputs, output=output)
 
 
@@ -428,9 +419,11 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[tuple[str, ...], s
     terms = left.split(",")
     if len(terms) != len(ndims):
         raise ShapeError(f"einsum: {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
+    if any("." in t.replace("...", "", 1) for t in (*terms, output)):
+        raise ShapeError(f"einsum: {subscripts!r} has more than one ellipsis in a term, or dots that are none")
     spare = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in subscripts]
     widths = [n - len(t) + 3 if "..." in t else 0 for t, n in zip(terms, ndims, strict=True)]
-    dots = "".join(spare[: builtins.max(0, *widths)])[::-1]
+    dots = "".join(spare[: max(0, *widths)])[::-1]
     inputs = tuple(t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True))
     if any(len(t) != n for t, n in zip(inputs, ndims, strict=True)):
         raise ShapeError(f"einsum: {subscripts!r} does not fit operands with {list(ndims)} axes")

@@ -5,10 +5,10 @@ million nodes is walked under any recursion limit.
 """
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
-__all__ = ["ancestors", "clock", "edges", "topological_order"]
+__all__ = ["ancestors", "clock", "topological_order"]
 
 
 class Clock:
@@ -54,22 +54,15 @@ def topological_order(*roots: Any, stop: Collection[Any] = ()) -> list[Any]:
         elif node not in seen:
             seen.add(node)
             parents = () if stop and node in stop else node.parents
-            if parents:
-                stack.append(node)
-                stack.append(None)
-                stack.extend(parents[::-1] if len(parents) < 3 else [p for p in parents[::-1] if p not in seen])
-            else:
+            if not parents:
                 order.append(node)
+            elif len(parents) < 4:
+                stack += (node, None, *parents[::-1])
+            else:
+                stack += (node, None, *[p for p in parents[::-1] if p not in seen])
     return order
 
 
 def ancestors(node: Any) -> set[Any]:
     """Every node that ``node`` depends on, itself not included."""
     return set(topological_order(node)[:-1])
-
-
-def edges(*roots: Any) -> Iterator[tuple[Any, Any, int]]:
-    """(parent, child, position) for every operand: ``a * a`` has two edges, positions 0 and 1."""
-    for child in topological_order(*roots):
-        for position, parent in enumerate(child.parents):
-            yield parent, child, position

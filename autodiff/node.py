@@ -256,7 +256,9 @@ class Node:
                 old = node.grad
                 if old is not None and old is not node._no_grad_value:
                     g = old + g
-            if type(g) is not float:
+            if type(g) is not float and type(node._data) is float:
+                g = float(g)  # a user's rule may be written in NumPy
+            elif type(g) is not float:
                 if type(g) is not np.ndarray:
                     g = np.asarray(g)  # NumPy made a scalar of a 0-d sum
                 if g.base is not None or id(g) in taken:

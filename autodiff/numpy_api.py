@@ -10,10 +10,12 @@ import numpy as np
 
 from . import array_rules as rows
 from . import functions
+from .errors import ShapeError
 from .node import NUMPY_FUNCTIONS, Node
 from .primitive import Primitive
 from .rules import clip, where
 from .rules import round as round_half_even
+from .shapes import normalize_axes
 from .tensor import Tensor
 
 
@@ -33,10 +35,12 @@ def _numpy_signature(op: Primitive, *names: str) -> Callable[..., Any]:
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    of_matrix = np.ndim(x.data) > 1 if axis is None else isinstance(axis, tuple) and len(axis) == 2
-    if ord not in (None, 2, "fro") or (ord == 2 and of_matrix):
+    axes = normalize_axes(axis, x.ndim)
+    if (axis is not None or ord is not None) and (len(axes) not in (1, 2) or (ord == "fro" and len(axes) == 1)):
+        raise ShapeError(f"np.linalg.norm: a vector has 1 axis and a matrix 2; got axis={axis}, ord={ord} of {x.shape}")
+    if ord not in (None, 2, "fro") or (ord == 2 and len(axes) == 2):
         raise TypeError(f"np.linalg.norm of a node is the Euclidean norm only, got ord={ord!r}")
-    return rows.norm(x, axis=axis, keepdims=keepdims)
+    return rows.norm(x, axis=axes, keepdims=keepdims)
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:

@@ -31,6 +31,7 @@ REGISTRY: dict[str, "Primitive"] = {}
 _BUILT_IN: set[str] = set()
 Kernel = Callable[..., Any]
 Interval = tuple[float, float]
+_RESULTS = (float, np.ndarray, bool)  # of kernels; a bool is the answer of a predicate
 FLOAT64 = np.dtype(np.float64)  # one object, so that `is` compares it
 EVERYWHERE: Interval = (-np.inf, np.inf)
 
@@ -134,8 +135,8 @@ class Primitive:
                     raise
                 shapes = ", ".join(str(np.shape(x)) for x in xs)
                 raise ShapeError(f"{self.name}: {error} (operand shapes: {shapes})") from error
-            if type(y) is not np.ndarray and type(y) is not float:
-                y = float(y) if on_floats else np.asarray(y)
+        if type(y) not in _RESULTS:
+            y = float(y) if on_floats else np.asarray(y)
         return y if record is None else record(self, operands, xs, y, params)
 
     def _unwrap(self, operands: tuple[Any, ...]) -> tuple[Kernel | None, tuple[Any, ...], list[Any], bool]:

@@ -27,9 +27,10 @@ LOG2, LOG10 = math.log(2.0), math.log(10.0)
 # ---- questions: which side of a kink? Plain answers that carry no derivative --------------------------------
 
 positive = predicate("positive", lambda x: x > 0.0, lambda x: np.greater(x, 0))
-greater = predicate("greater", operator.gt, np.greater)
 equal = predicate("equal", operator.eq, np.equal)
-between = predicate("between", lambda x, a, b: a <= x <= b, lambda x, a, b: (a <= x) & (x <= b))
+between = predicate("between", lambda x, a, b: a <= x <= b and a < b, lambda x, a, b: (a <= x) & (x <= b) & (a < b))
+# where the bounds coincide, the upper one has the slope
+lowered = predicate("lowered", lambda x, a, b: x > b or a >= b, lambda x, a, b: (x > b) | (a >= b))
 raised = predicate("raised", lambda x, a, b: x < a < b, lambda x, a, b: (x < a) & (a < b))
 sign_of = predicate("sign_of", floats.sign, np.sign)
 
@@ -78,11 +79,17 @@ power = elementwise(
     "power",
     floats.power,
     lambda a, b: np.square(a) if type(b) is float and b == 2.0 else np.power(a, b),
-    lambda y, a, b: where(equal(b, 0.0), 0.0, mul(b, power(a, where(equal(b, 0.0), 1.0, sub(b, 1.0))))),
+    lambda y, a, b: where(always_one(a, b), 0.0, mul(b, power(a, where(always_one(a, b), 1.0, sub(b, 1.0))))),
     lambda y, a, b: where(zero_base(a, b), 0.0, mul(y, log(where(zero_base(a, b), 1.0, a)))),
     domain=(POSITIVE, REAL),
     symbol="**",
     latex="{0}^{{{1}}}",
+)
+# x**0 near 0, where x**-1 and its derivatives would overflow; elsewhere the derivative by the exponent is wanted too
+always_one = predicate(
+    "always_one",
+    lambda a, b: b == 0.0 and not abs(a) > 1e-100,
+    lambda a, b: np.equal(b, 0) & ~np.greater(np.abs(a), 1e-100),
 )
 zero_base = predicate("zero_base", lambda a, b: a == 0.0 and b > 0.0, lambda a, b: np.equal(a, 0) & np.greater(b, 0))
 square = elementwise("square", floats.square, np.square, lambda y, x: mul(2.0, x), symbol="**2", latex="{0}^2")
@@ -194,14 +201,19 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-EXP_LIMIT = {"e": 10.0, "f": 87.0, "d": 700.0, "g": 700.0}  # by dtype: where exp is still far from overflow
+# By dtype: where exp is still far from overflow, and 1. As arrays: NumPy takes them faster than floats.
+_EXP_LIMIT_AND_ONE = {
+    np.dtype(char): (np.array(limit, char), np.array(1.0, char))
+    for char, limit in (("e", 10.0), ("f", 87.0), ("d", 700.0), ("g", 700.0))
+}
 
 
 def _logistic_error(z: Any, t: Any) -> Any:
     """sigmoid(z) - t from q = e**-z: 1 / (1 + q) and its complement q / (1 + q) both keep their digits."""
-    q = np.exp(np.minimum(-z, EXP_LIMIT[getattr(z, "dtype", FLOAT64).char]))
-    error = (1.0 - t) - t * q
-    error /= 1.0 + q
+    limit, one = _EXP_LIMIT_AND_ONE[getattr(z, "dtype", FLOAT64)]
+    q = np.exp(np.minimum(-z, limit))
+    error = (one - t) - t * q
+    error /= one + q
     return error
 
 
@@ -237,8 +249,8 @@ def _elu_partial(x: Any, alpha: float, scale: float = 1.0) -> Any:
 
 elu = elementwise(
     "elu",
-    lambda x, alpha=1.0: x if x > 0.0 else alpha * math.expm1(x),
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    lambda x, alpha=1.0: x if x >= 0.0 else alpha * math.expm1(x),
+    lambda x, alpha=1.0: np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0))),
     lambda y, x, alpha=1.0: _elu_partial(x, alpha),
     kinks=lambda x: x,
     source="Clevert et al. 2015, arXiv:1511.07289",
@@ -246,8 +258,8 @@ elu = elementwise(
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 selu = elementwise(
     "selu",
-    lambda x: SELU_SCALE * (x if x > 0.0 else SELU_ALPHA * math.expm1(x)),
-    lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    lambda x: SELU_SCALE * (x if x >= 0.0 else SELU_ALPHA * math.expm1(x)),
+    lambda x: SELU_SCALE * np.where(x >= 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0))),
     lambda y, x: _elu_partial(x, SELU_ALPHA, SELU_SCALE),
     kinks=lambda x: x,
     source="Klambauer et al. 2017, arXiv:1706.02515",
@@ -285,9 +297,8 @@ softsign = elementwise(
 
 
 def _binary_cross_entropy(z: Any, t: Any) -> Any:
-    """log(1 + e**z) - z*t as log(e**(-z*t) + e**(z - z*t)), which cancels nothing where t is 0 or 1."""
-    zt = z * t
-    return np.logaddexp(-zt, z - zt)
+    """log(1 + e**z) - z*t as log(e**(-z*t) + e**(z*(1 - t))), which cancels nothing for t in [0, 1]."""
+    return np.logaddexp(-(z * t), z * (1.0 - t))
 
 
 squared_error = elementwise(
@@ -303,7 +314,7 @@ logistic_error = elementwise(
 )
 binary_cross_entropy_with_logits = elementwise(
     "binary_cross_entropy_with_logits",
-    lambda z, t: floats.logaddexp(-(z * t), z - z * t),
+    lambda z, t: floats.logaddexp(-(z * t), z * (1.0 - t)),
     _binary_cross_entropy,
     lambda y, z, t: logistic_error(z, t),
     lambda y, z, t: neg(z),
@@ -347,6 +358,6 @@ clip = elementwise(
     np.clip,
     lambda y, x, low, high: between(x, low, high),
     lambda y, x, low, high: raised(x, low, high),
-    lambda y, x, low, high: greater(maximum(x, low), high),
+    lambda y, x, low, high: lowered(x, low, high),
     kinks=lambda x, low, high: (x - low) * (x - high) * (low - high),
 )

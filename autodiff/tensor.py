@@ -168,9 +168,9 @@ class Tensor(Node, holds=np.ndarray):
         dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
         return f"Tensor({' '.join(numbers.split())}, shape={self.shape}{dtype}{label})"
 
-    def reshape(self, *shape: Any) -> "Tensor":
+    def reshape(self, shape: Any, /, *more: Any) -> "Tensor":
         """The same elements in another shape: ``t.reshape(2, -1)`` or ``t.reshape((2, -1))``."""
-        return rows.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
+        return rows.reshape(self, shape=(shape, *more) if more else shape)
 
     def transpose(self, *axes: Any) -> "Tensor":
         """The axes permuted, or reversed if none are given."""

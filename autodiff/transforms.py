@@ -32,12 +32,12 @@ __all__ = ["elementwise_grad", "grad", "gradients", "hessian", "hvp", "jacobian"
 Function = Callable[..., Any]
 
 
-def _flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of a tree in order, and a function that builds a tree of the same form from new leaves.
 
     Lists, tuples (named ones too) and dicts are containers; everything else, None included, is a leaf.
 
-    >>> leaves, rebuild = _flatten({"w": [1.0, 2.0], "b": (3.0,)})
+    >>> leaves, rebuild = flatten({"w": [1.0, 2.0], "b": (3.0,)})
     >>> leaves, rebuild([x * 10 for x in leaves])
     ([1.0, 2.0, 3.0], {'w': [10.0, 20.0], 'b': (30.0,)})
     """
@@ -73,7 +73,7 @@ class _Run:
     """
 
     def __init__(self, f: Function, args: Sequence[Any], argnums: Sequence[int], kwargs: dict[str, Any]) -> None:
-        flat, rebuild = _flatten([args[i] for i in argnums])
+        flat, rebuild = flatten([args[i] for i in argnums])
         with recording():
             self.inputs = [_fresh(x) for x in flat]
             self.rebuild = rebuild
@@ -82,14 +82,14 @@ class _Run:
                 call[i] = arg
             _RUNNING.update(self.inputs)
             try:
-                self.outputs, self.rebuild_output = _flatten(f(*call, **kwargs))
+                self.outputs, self.rebuild_output = flatten(f(*call, **kwargs))
             finally:
                 _RUNNING.difference_update(self.inputs)
         for y in self.outputs:
             if not isinstance(y, (Node, float, int, np.ndarray, np.number)):
                 raise TypeError(f"the function returned {y!r}; expected numbers, arrays or nodes (a return forgotten?)")
         roots = [y for y in self.outputs if isinstance(y, Node)]
-        self.nested = any(isinstance(x, Node) for x in _flatten([args, kwargs])[0]) or (
+        self.nested = any(isinstance(x, Node) for x in flatten([args, kwargs])[0]) or (
             bool(_RUNNING) and any(node in _RUNNING for node in topological_order(*roots, stop=set(self.inputs)))
         )
 
@@ -408,7 +408,7 @@ def gradients(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool
     >>> slope.data, gradients(slope, x)
     (27.0, 18.0)
     """
-    wanted, rebuild = _flatten(inputs)
+    wanted, rebuild = flatten(inputs)
     if not all(isinstance(x, Node) for x in [output, *wanted]):
         raise TypeError("gradients takes an output node and input nodes (Value or Tensor)")
     output._require_graph()

@@ -68,11 +68,13 @@ class Linear(Module):
         """(..., in_features) to (..., out_features)."""
         if not hasattr(x, "shape"):
             x = np.asarray(x, dtype=self.weight.dtype)
-        if not x.shape or x.shape[-1] != self.weight.shape[1]:
-            raise ShapeError(f"{self} takes inputs of shape (..., {self.weight.shape[1]}), got {x.shape}")
-        if self.bias is None:
-            return matmul(x, self.weight.T)
-        return linear(x, self.weight, self.bias)
+        try:
+            return matmul(x, self.weight.T) if self.bias is None else linear(x, self.weight, self.bias)
+        except ShapeError as error:
+            n_in = self.weight.shape[1]
+            if x.shape and x.shape[-1] == n_in:
+                raise
+            raise ShapeError(f"{self} takes inputs of shape (..., {n_in}), got {x.shape}") from error
 
     def _describe(self) -> str:
         n_out, n_in = self.weight.shape

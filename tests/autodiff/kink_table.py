@@ -81,6 +81,7 @@ KINKS = [
     point("clip, bounds crossed", ad.clip, (0.0, 1.0, -1.0), 0.0, 0.0, 1.0),  # np.clip gives the upper bound
     # infinite slopes
     point("sqrt", ad.sqrt, 0.0, inf),
+    point("sqrt of a square", lambda x: ad.sqrt(x * x), 0.0, nan),  # inf * 0: use abs or norm
     point("cbrt", ad.cbrt, 0.0, inf),
     point("log", ad.log, 0.0, inf),
     point("log2", ad.log2, 0.0, inf),
@@ -101,7 +102,11 @@ KINKS = [
     point("x**3 at -2", lambda x: ad.power(x, 3.0), -2.0, 12.0),
     point("0**b", ad.power, (0.0, 2.0), 0.0, 0.0),
     point("0**b", ad.power, (0.0, 0.5), inf, 0.0),
+    point("0**b, constant base", lambda b: ad.power(0.0, b), 2.0, 0.0),
+    point("0**0", ad.power, (0.0, 0.0), 0.0, -inf),
     point("negative base", ad.power, (-2.0, 3.0), 12.0, nan),
+    point("negative base, whole negative exponent", ad.power, (-2.0, -1.0), -0.25, nan),
+    point("negative base, constant", lambda b: ad.power(-2.0, b), 3.0, nan),
     point("negative base, fraction", ad.power, (-2.0, 0.5), nan, nan),
     # division as IEEE 754
     point("1 / 0", ad.div, (1.0, 0.0), inf, -inf),
@@ -114,6 +119,7 @@ KINKS = [
     along("norm by row", lambda x: ad.norm(x, axis=1), [[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0], [0.6, 0.8]]),
     along("std of constant data", ad.std, [2.0, 2.0, 2.0], [0.0, 0.0, 0.0]),
     along("std of one number", ad.std, [2.0], [0.0]),
+    along("std by row", lambda x: ad.std(x, axis=1), [[2.0, 2.0], [1.0, 3.0]], [[0.0, 0.0], [-0.5, 0.5]]),
     # products with zeros
     along("prod without zeros", ad.prod, [2.0, 3.0, 4.0], [12.0, 8.0, 6.0]),
     along("prod with one zero", ad.prod, [2.0, 0.0, 4.0], [0.0, 8.0, 0.0]),
@@ -122,6 +128,8 @@ KINKS = [
     along("cumprod with two zeros", ad.cumprod, [0.0, 3.0, 0.0], [1.0 + 3.0, 0.0, 0.0]),
     # where masks, so an infinity from above does not leak into the branch not taken
     along("where", lambda x: ad.where(np.array([True, False]), x, 0.0), [1.0, nan], [1.0, 0.0]),
+    # but one that its own inner derivative makes cannot be masked: 0 * inf. The remedy is to choose twice
+    along("where alone", lambda x: ad.where(x > 0, ad.log(x), 0.0), [2.0, 0.0, -1.0], [0.5, nan, 0.0]),
     along(
         "double where",
         lambda x: ad.where(x > 0, ad.log(ad.where(x > 0, x, 1.0)), 0.0),
@@ -148,4 +156,12 @@ HIGHER = [
     ("maximum(x, 0)", lambda x: ad.maximum(x, 0.0), 0.0, 0.0, 0.0),
     ("clip at a bound", lambda x: ad.clip(x, 0.0, 1.0), 0.0, 0.0, 0.0),
     ("floor", ad.floor, 0.0, 0.0, 0.0),
+]
+
+# Data of a product, and its Hessian: the products of all but two elements
+PRODUCTS = [
+    ([2.0, 3.0, 4.0], [[0.0, 4.0, 3.0], [4.0, 0.0, 2.0], [3.0, 2.0, 0.0]]),
+    ([0.0, 3.0, 4.0], [[0.0, 4.0, 3.0], [4.0, 0.0, 0.0], [3.0, 0.0, 0.0]]),
+    ([2.0, 0.0, 0.0], [[0.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 2.0, 0.0]]),
+    ([0.0, 0.0, 0.0], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),
 ]

@@ -16,6 +16,8 @@ from autodiff.graph import topological_order
 STEP = 2.0**-10
 # Rounding in f, some 10 ulp, is magnified by 1 / STEP; measured in units of |f| it stays below this.
 NOISE = 4e-12
+# Of 0.0 and -0.0 either is the larger. NumPy leaves the choice to the processor; most give the second, as our floats do
+SECOND_ZERO = all(np.signbit(f(a, -a)) == np.signbit(-a) for f in (np.maximum, np.minimum) for a in (0.0, -0.0))
 WEIGHTS = {-3: -1 / 60, -2: 9 / 60, -1: -45 / 60, 1: 45 / 60, 2: -9 / 60, 3: 1 / 60}
 
 
@@ -41,28 +43,41 @@ def six_point(f, xs, i, direction=1.0):
 
 
 def assert_close(got, expected, rtol, noise=0.0, label=""):
-    """Assert that |got - expected| <= rtol * |expected| + noise, with the worst element in the message."""
+    """Assert that |got - expected| <= rtol * |expected| + noise, with the worst element in the message.
+
+    Return the largest share of what is allowed that an element took; without noise, its relative error is rtol times
+    that share.
+    """
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.shape == expected.shape, f"{label}: shape {got.shape}, expected {expected.shape}"
     assert np.array_equal(np.isnan(got), np.isnan(expected)), f"{label}: nan in different places"
     with np.errstate(invalid="ignore"):
-        excess = np.where(got == expected, -1.0, np.abs(got - expected) - (rtol * np.abs(expected) + noise))
-    excess = np.where(np.isnan(expected), -1.0, excess)
-    if excess.size and excess.max() > 0:
+        error, allowed = np.abs(got - expected), rtol * np.abs(expected) + noise
+        same = (got == expected) | np.isnan(expected)
+        wrong = ~same & (~(error <= allowed) | np.isinf(expected))  # nothing finite is near what is infinite
+    if np.any(wrong):
+        excess = np.where(wrong, np.nan_to_num(error - allowed, nan=np.inf), -np.inf)
         at = np.unravel_index(np.argmax(excess), excess.shape)
         raise AssertionError(f"{label}: got {got[at]!r}, expected {expected[at]!r} at {at}, relative tolerance {rtol}")
+    shares = np.divide(error, allowed, out=np.zeros(np.shape(got)), where=~same)
+    return float(np.max(shares, initial=0.0))
 
 
 def assert_within_ulps(got, expected, ulps=2, label=""):
-    """Assert equality up to a few units in the last place; nan equals nan and infinities their own sign."""
+    """Assert equality up to a few units in the last place; nan equals nan and infinities their own sign.
+
+    Return the largest distance in such units.
+    """
     with np.errstate(all="ignore"):  # inf - inf, and the spacing of the largest float
         spacing = np.spacing(np.maximum(np.abs(got), np.abs(expected)))
         same = (got == expected) | (np.isnan(got) & np.isnan(expected))
-        near = np.isfinite(got) & np.isfinite(expected) & ~(np.abs(np.subtract(got, expected)) > ulps * spacing)
+        distance = np.where(same, 0.0, np.abs(np.subtract(got, expected)) / spacing)
+        near = np.isfinite(got) & np.isfinite(expected) & ~(distance > ulps)
     if not np.all(same | near):
         got, expected = np.broadcast_arrays(got, expected)
         at = tuple(np.argwhere(~np.atleast_1d(same | near))[0]) if got.ndim else ()
         raise AssertionError(f"{label}: got {got[at]!r}, expected {expected[at]!r} at {at}, tolerance {ulps} ulp")
+    return float(np.max(distance, initial=0.0))
 
 
 def reverse_by(y, nodes, seed=None, on_nodes=False):

@@ -3,6 +3,7 @@
 The cases stand in array_cases.py; the first tests here make sure that nothing is left out.
 """
 
+import itertools
 import warnings
 
 import numpy as np
@@ -11,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from autodiff import Node, Tensor, Value, functions
+from autodiff import Node, ShapeError, Tensor, Value, grad
 from autodiff.forward import tangents
 from autodiff.graph import topological_order
 from autodiff.primitive import REGISTRY, Reduction
 
-from . import exact
-from .array_cases import AXES, BY_NAME, CASES, EXPECTED, REDUCED_SHAPES, REDUCTIONS, draw, row
-from .numeric import assert_close, assert_within_ulps, forward_along, gradients, on_grid, reverse_by, six_point
+from .array_cases import BY_NAME, CASES, EXPECTED, REDUCTIONS, draw, row
+from .numeric import assert_close, forward_along, gradients, reverse_by, six_point
+
+DRAWS = 200  # drawn examples per operation, as promised
 
 each_operation = pytest.mark.parametrize("name", BY_NAME)
 
@@ -48,9 +50,10 @@ def coordinate_differences(f, xs, i):
     return total, noise
 
 
+@pytest.mark.promise(1)
 def test_every_structural_row_and_every_composite_has_cases(figure):
     assert set(BY_NAME) == EXPECTED
-    line = f"{len(BY_NAME)} structural rows and composites, {len(CASES)} cases, 7 checks each"
+    line = f"{len(BY_NAME)} structural rows and composites, {len(CASES)} cases, 9 checks each, {DRAWS} draws a row"
     print(f"\n{line}")
     figure(line)
     assert len(BY_NAME) >= 51
@@ -60,28 +63,55 @@ def test_every_structural_row_and_every_composite_has_cases(figure):
 # ---- values and derivatives, for all cases of an operation at a time -----------------------------------------------
 
 
+@pytest.mark.promise(10)
 @each_operation
-def test_value_and_shape_are_those_of_numpy(name):
+def test_value_and_shape_are_those_of_numpy(name, figure):
     for case in BY_NAME[name]:
         xs = draw(case)
         expected = np.asarray(case.reference(*xs))
         for y in (np.asarray(case.call(*xs)), case.call(*map(Tensor, xs)).data):
-            assert_close(np.asarray(y), expected, 1e-14, 1e-14 * np.max(np.abs(expected), initial=1), label=case.label)
+            largest = np.max(np.abs(expected), initial=1)
+            share = assert_close(np.asarray(y), expected, 1e-14, 1e-14 * largest, label=case.label)
+            figure("difference from NumPy / (1e-14 of the value + 1e-14 of the largest)", share, 1)
 
 
+@pytest.mark.promise(2)
 @each_operation
-def test_gradient_is_the_difference_quotient_in_every_coordinate(name):
+def test_gradient_is_the_difference_quotient_in_every_coordinate(name, figure):
     for case in BY_NAME[name]:
         xs = draw(case)
         seed = seed_like(case.reference(*xs))
         for i, got in enumerate(gradients(case.call, xs, seed)):
             expected, noise = coordinate_differences(weighted(case.reference, seed), xs, i)
             # 1e-10: what rounding leaves of terms that cancel within f
-            assert_close(got, expected, 1e-7, noise + 1e-10, label=f"{case.label}, operand {i}")
+            share = assert_close(got, expected, 1e-7, noise + 1e-10, label=f"{case.label}, operand {i}")
+            figure("error of the gradient / (1e-7 of it + rounding noise of the six-point difference)", share, 1)
 
 
+def difference_along(f, xs, directions):
+    """Return the derivative of a scalar f along directions of all its operands at once, and the noise in it."""
+    # NumPy's arithmetic makes numbers of 0-d arrays
+    line = lambda s: f(*[np.asarray(x + s * t) for x, t in zip(xs, directions, strict=True)])
+    return six_point(line, [np.zeros(())], 0)
+
+
+@pytest.mark.promise(2)
 @each_operation
-def test_forward_mode_is_the_transpose_of_reverse_mode(name):
+def test_gradient_is_the_difference_quotient_for_two_hundred_draws(name, figure):
+    """Along one direction a draw; the test above takes every coordinate, of one draw a case."""
+    for number, case in zip(range(DRAWS), itertools.cycle(BY_NAME[name])):
+        xs = draw(case, seed=2 + number)
+        seed, directions = seed_like(case.reference(*xs)), directions_like(xs)
+        got = sum(np.sum(g * t) for g, t in zip(gradients(case.call, xs, seed), directions, strict=True))
+        expected, noise = difference_along(weighted(case.reference, seed), xs, directions)
+        # 1e-10: what rounding leaves of terms that cancel within f
+        share = assert_close(got, expected, 1e-7, noise + 1e-10, label=f"{case.label}, draw {number}")
+        figure("error of the gradient / (1e-7 of it + rounding noise of the six-point difference)", share, 1)
+
+
+@pytest.mark.promise(6)
+@each_operation
+def test_forward_mode_is_the_transpose_of_reverse_mode(name, figure):
     """<t, vjp(g)> = <jvp(t), g>, for each operand alone and for all together."""
     for case in BY_NAME[name]:
         xs = draw(case)
@@ -93,11 +123,13 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(name):
             terms = [pulled[i] for i in chosen]
             size = sum(np.sum(np.abs(term)) for term in terms) + np.sum(np.abs(tangent * seed))
             left, right = sum(np.sum(term) for term in terms), np.sum(tangent * seed)
-            assert_close(left, right, 0.0, 1e-12 * size, label=f"{case.label}, operands {chosen}")
+            share = assert_close(left, right, 0.0, 1e-12 * size, label=f"{case.label}, operands {chosen}")
+            figure("|<t, vjp(g)> - <jvp(t), g>|, relative to the sizes of the terms", share * 1e-12, 1e-12)
 
 
+@pytest.mark.promise(3)
 @each_operation
-def test_second_order_is_the_difference_of_the_gradient(name):
+def test_second_order_is_the_difference_of_the_gradient(name, figure):
     for case in BY_NAME[name]:
         xs = draw(case)
         seed, directions = seed_like(case.reference(*xs)), directions_like(xs)
@@ -108,7 +140,8 @@ def test_second_order_is_the_difference_of_the_gradient(name):
 
         for i, got in enumerate(hessian_times(case.call, xs, seed, directions)):
             expected, noise = coordinate_differences(along, xs, i)
-            assert_close(got, expected, 1e-6, noise + 1e-9, label=f"{case.label}, operand {i}")
+            share = assert_close(got, expected, 1e-6, noise + 1e-9, label=f"{case.label}, operand {i}")
+            figure("error of the second derivative / (1e-6 of it + rounding noise of the difference)", share, 1)
 
 
 def hessian_times(f, xs, seed, directions):
@@ -121,8 +154,29 @@ def hessian_times(f, xs, seed, directions):
     return reverse_by(total, nodes)
 
 
+def slope_along(f, directions):
+    """Return the derivative of a function, whose result is a number, along directions of all its operands at once."""
+    slopes = grad(f, tuple(range(len(directions))))
+    return lambda *xs: sum(np.sum(g * t) for g, t in zip(slopes(*xs), directions, strict=True))
+
+
+@pytest.mark.promise(3)
 @each_operation
-def test_forward_over_reverse_is_reverse_over_reverse(name):
+def test_third_order_is_the_difference_of_the_second(name, figure):
+    for case in BY_NAME[name]:
+        xs = draw(case)
+        directions = directions_like(xs)
+        second = slope_along(slope_along(weighted(case.call, seed_like(case.reference(*xs))), directions), directions)
+        expected, noise = difference_along(second, xs, directions)
+        got = slope_along(second, directions)(*xs)
+        # 1e-8: what rounding leaves of terms that cancel within the second derivative
+        share = assert_close(got, expected, 1e-4, noise + 1e-8, label=case.label)
+        figure("error of the third derivative / (1e-4 of it + rounding noise of the difference)", share, 1)
+
+
+@pytest.mark.promise(3)
+@each_operation
+def test_forward_over_reverse_is_reverse_over_reverse(name, figure):
     for case in BY_NAME[name]:
         xs = draw(case)
         seed, directions = seed_like(case.reference(*xs)), directions_like(xs)
@@ -133,11 +187,13 @@ def test_forward_over_reverse_is_reverse_over_reverse(name):
         for x, g, h in zip(xs, firsts, expected, strict=True):
             got = found.get(g, np.zeros(x.shape)) if isinstance(g, Node) else np.zeros(x.shape)
             scale = np.max(np.abs(h), initial=1.0)
-            assert_close(got, h, 1e-11, 1e-11 * scale, label=case.label)
+            share = assert_close(got, h, 1e-11, 1e-11 * scale, label=case.label)
+            figure("difference of the two ways / (1e-11 of the derivative + 1e-11 of its largest)", share, 1)
 
 
+@pytest.mark.promise(7, 14)
 @each_operation
-def test_gradients_are_fresh_arrays_like_their_operands_and_nothing_is_changed(name):
+def test_gradients_are_fresh_arrays_like_their_operands_and_nothing_is_changed(name, figure):
     for case in BY_NAME[name]:
         xs = draw(case)
         for x in xs:
@@ -162,6 +218,7 @@ def test_gradients_are_fresh_arrays_like_their_operands_and_nothing_is_changed(n
             others = [np.asarray(other.grad) for other in topological_order(y) if other is not node]
             for other in [*everything, *others]:
                 assert not np.shares_memory(node.grad, other), f"{case.label}: a gradient shares memory"
+            figure("gradient with the shape and dtype of its operand, in memory of its own")
 
 
 @each_operation
@@ -198,8 +255,9 @@ def strided_view(x):
     return np.asarray(big[every_other])
 
 
+@pytest.mark.promise(7)
 @each_operation
-def test_float32_stays_float32(name):
+def test_float32_stays_float32(name, figure):
     for case in BY_NAME[name]:
         if name in ("from_values", "item", "cast"):  # from and to Values, which are Python floats; a cast is explicit
             continue
@@ -214,79 +272,40 @@ def test_float32_stays_float32(name):
         ):
             assert got.dtype == np.float32, case.label
             # 24 bits are 6e-8; sums of ten terms and a softmax or a std lose two digits of them
-            assert_close(got, expected, 2e-5, 2e-5 * np.max(np.abs(expected), initial=1), label=case.label)
-
-
-# ---- reductions: every shape with every axis, also those that NumPy refuses ----------------------------------------
-
-
-@pytest.mark.parametrize("name", REDUCTIONS)
-def test_a_reduction_gives_or_refuses_what_numpy_does(name):
-    reference = REDUCTIONS[name]
-    refused = 0
-    for shape in REDUCED_SHAPES:
-        x = np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
-        for axis in [*AXES, 2, -3, (0, 0), (0, 5)]:
-            if shape == () and name in ("norm", "logsumexp"):  # not NumPy's, whose sum lets axis 0 of a number pass
-                continue
-            for keepdims in (False, True):
-                expected = outcome(reference, x, axis=axis, keepdims=keepdims)
-                for operand in (x, Tensor(x)):
-                    got = outcome(REGISTRY[name], operand, axis=axis, keepdims=keepdims)
-                    label = f"{name} of {shape}, axis={axis}, keepdims={keepdims}: {got!r}, NumPy {expected!r}"
-                    if isinstance(expected, Exception):
-                        refused += 1
-                        assert isinstance(got, builtin_kinds(expected)), label
-                    elif np.size(expected) and np.all(np.isfinite(expected)):
-                        assert_close(got, expected, 1e-13, 1e-14, label=label)
-                    elif name != "logsumexp":  # that of nothing has no agreed value
-                        assert np.shape(got) == np.shape(expected), label
-    assert refused > 50
-
-
-def outcome(f, x, **params):
-    """Return what f gives, or the exception it raises."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's "Mean of empty slice"
-        try:
-            y = f(x, **params)
-        except (ValueError, IndexError, TypeError) as error:
-            return error
-    return np.asarray(y.data if isinstance(y, Node) else y)
-
-
-def builtin_kinds(error):
-    return tuple(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
+            share = assert_close(got, expected, 2e-5, 2e-5 * np.max(np.abs(expected), initial=1), label=case.label)
+            figure("error of a float32 gradient / (2e-5 of it + 2e-5 of the largest)", share, 1)
 
 
 # ---- what Hypothesis finds -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(2)
 @settings(max_examples=150)
 @given(data=st.data())
-def test_any_basic_index_returns_its_gradient_to_the_elements_it_named(data):
+def test_any_basic_index_returns_its_gradient_to_the_elements_it_named(figure, data):
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
     index = data.draw(hnp.basic_indices(shape, allow_newaxis=True))
-    check_index(shape, index)
+    check_index(shape, index, figure)
 
 
+@pytest.mark.promise(2)
 @settings(max_examples=150)
 @given(data=st.data())
-def test_any_integer_index_accumulates_over_repeated_elements(data):
+def test_any_integer_index_accumulates_over_repeated_elements(figure, data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
-    check_index(
-        shape, data.draw(hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=4)))
-    )
+    index = data.draw(hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=4)))
+    check_index(shape, index, figure)
 
 
+@pytest.mark.promise(2)
 @settings(max_examples=100)
 @given(data=st.data())
-def test_any_boolean_mask_returns_its_gradient_to_the_elements_it_chose(data):
+def test_any_boolean_mask_returns_its_gradient_to_the_elements_it_chose(figure, data):
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
-    check_index(shape, data.draw(hnp.arrays(bool, shape)))
+    check_index(shape, data.draw(hnp.arrays(bool, shape)), figure)
 
 
-def check_index(shape, index):
+def check_index(shape, index, figure):
     x = np.arange(1.0, 1.0 + np.prod(shape, dtype=int)).reshape(shape)
     t = Tensor(x)
     y = t[index]
@@ -297,12 +316,14 @@ def check_index(shape, index):
     places = np.arange(x.size).reshape(shape)[index]
     for place, g in zip(np.ravel(places), np.ravel(seed), strict=True):
         expected[place] += g
-    assert_close(t.grad, expected.reshape(shape), 1e-14, 1e-15)
+    share = assert_close(t.grad, expected.reshape(shape), 1e-14, 1e-15)
+    figure("error of the gradient of an index / (1e-14 of it + 1e-15)", share, 1)
 
 
+@pytest.mark.promise(2)
 @settings(max_examples=150)
 @given(data=st.data(), name=st.sampled_from(sorted(REDUCTIONS)))
-def test_any_reduction_over_any_axes_is_differentiated(data, name):
+def test_any_reduction_over_any_axes_is_differentiated(figure, data, name):
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=3))
     axes = data.draw(st.sets(st.integers(-len(shape), len(shape) - 1)) if shape else st.just(set()))
     axes = tuple(axis for axis in axes if axis % max(len(shape), 1) - len(shape) not in axes or axis < 0)
@@ -311,27 +332,11 @@ def test_any_reduction_over_any_axes_is_differentiated(data, name):
     seed, t = seed_like(REDUCTIONS[name](x, **params)), directions_like([x])[0]
     (got,) = gradients(lambda x: REGISTRY[name](x, **params), [x], seed)
     expected, noise = six_point(weighted(lambda x: REDUCTIONS[name](x, **params), seed), [x], 0, t)
-    assert_close(np.sum(got * t), expected, 1e-7, noise + 1e-9, label=f"{name} {shape} {params}")
+    share = assert_close(np.sum(got * t), expected, 1e-7, noise + 1e-9, label=f"{name} {shape} {params}")
+    figure("error of the gradient / (1e-7 of it + rounding noise of the six-point difference)", share, 1)
 
 
 # ---- corner cases that need their own words ------------------------------------------------------------------------
-
-
-def test_the_second_derivative_of_a_product_with_zeros_is_right():
-    """prod(x) of (0, 0, 3) has one mixed derivative that is not 0: by the two zeros it is 3."""
-    x = np.array([0.0, 0.0, 3.0])
-    for op, seed in ((row.prod, np.array(1.0)), (row.cumprod, np.array([0.0, 0.0, 1.0]))):
-        columns = [hessian_times(op, [x], seed, [unit])[0] for unit in np.eye(3)]
-        assert np.array(columns).tolist() == [[0, 3, 0], [3, 0, 0], [0, 0, 0]]
-
-
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (3, 0, 2)])
-def test_operations_on_nothing_have_gradients_of_nothing(shape):
-    x = Tensor(np.ones(shape))
-    for f in (row.sum, row.cumsum, row.cumprod, row.prod, row.norm, functions.ravel, functions.flip, lambda x: x * 2):
-        x.zero_grad()
-        f(x).sum().backward()
-        assert x.grad.shape == shape
 
 
 def test_a_gradient_for_a_target_distribution_is_minus_the_log_probability():
@@ -343,6 +348,7 @@ def test_a_gradient_for_a_target_distribution_is_minus_the_log_probability():
     assert_close(by_targets, -np.log(p), 1e-14)
 
 
+@pytest.mark.promise(8)
 def test_a_target_of_0_at_a_logit_of_minus_infinity_contributes_nothing():
     x = Tensor([[0.0, -np.inf, 0.0]])
     loss = row.softmax_cross_entropy(x, np.array([[0.5, 0.0, 0.5]]))
@@ -357,18 +363,6 @@ def test_softmax_with_one_infinite_logit_is_certain():
     assert y.tolist() == [0.5, 0.0, 0.5]
 
 
-@pytest.mark.parametrize("scale", [1.0, 10.0, 300.0, 1e-3])
-def test_softmax_and_its_relatives_are_right_to_4_ulp_and_their_gradients_to_13_digits(scale):
-    """For inputs whose differences are exact: otherwise exp magnifies the rounding of x - max by its size."""
-    rng = np.random.default_rng(7)
-    for x in on_grid(rng.uniform(0.2, 1.0, (60, 4)) * rng.choice([-1, 1], (60, 4)) * scale):
-        p = np.array(exact.with_digits(exact.softmax, x.tolist()))
-        assert_within_ulps(row.logsumexp(x), np.array(exact.with_digits(exact.logsumexp, x.tolist())), 4)
-        assert_within_ulps(row.log_softmax(x), np.array(exact.with_digits(exact.log_softmax, x.tolist())), 4)
-        assert_within_ulps(row.softmax(x), p, 4)
-        assert_close(gradients(row.logsumexp, [x])[0], p, 1e-13, 1e-300)
-
-
 def test_the_variance_of_too_few_numbers_has_a_nan_gradient_as_its_value_is_nan():
     for op in (row.var, row.std):
         x = Tensor([1.0])
@@ -378,6 +372,12 @@ def test_the_variance_of_too_few_numbers_has_a_nan_gradient_as_its_value_is_nan(
             y.backward()
         assert np.isnan(y.data)
         assert np.isnan(x.grad).tolist() == [True]
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 4, 3), ()])
+def test_a_linear_map_refuses_a_weight_that_is_no_matrix(shape):
+    with pytest.raises(ShapeError, match=r"the weight must have shape \(out, in\)"):
+        REGISTRY["linear"](np.ones((2, 3)), Tensor(np.ones(shape)), 0.5)
 
 
 @pytest.mark.parametrize("bias", [0.5, np.float64(0.5), np.array(0.5), Value(0.5), Tensor(0.5), Tensor([0.5] * 4)])
@@ -408,17 +408,6 @@ def test_a_value_and_a_tensor_in_one_operation_give_a_tensor_and_each_its_own_gr
     assert type(v.grad) is float
     assert v.grad == 3.0
     assert t.grad.tolist() == [3.0, 3.0]
-
-
-@pytest.mark.parametrize("scale", [1e4, -1e4])
-def test_stable_functions_stay_finite_far_out(scale):
-    x = Tensor(np.array([0.0, 1.0, 0.5]) * scale)
-    for op in (row.logsumexp, row.softmax, row.log_softmax, lambda x: row.softmax_cross_entropy(x, np.eye(3)[0])):
-        x.zero_grad()
-        y = op(x)
-        assert np.all(np.isfinite(y.data))
-        y.backward(seed_like(y.data))
-        assert np.all(np.isfinite(x.grad))
 
 
 def test_a_reduction_of_the_table_keeps_its_promise_of_a_weight():

@@ -268,6 +268,7 @@ def test_messages_contain_nothing_that_a_terminal_obeys(run):
 # ---- limits -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(26)
 @pytest.mark.parametrize(
     ("expression", "accepted"),
     [
@@ -304,12 +305,14 @@ def test_limits_hold_under_a_low_recursion_limit():
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stderr == ""
 
 
+@pytest.mark.promise(26)
 def test_constant_exponents_up_to_a_million(run):
     assert run("a**1e6", "a=1.000001")[0] == 0
     assert run("a**1000001", "a=1.000001")[0] == 2
     assert run("a**b", "a=1.0", "b=1e7")[0] == 0  # an input is no constant
 
 
+@pytest.mark.promise(26)
 @pytest.mark.parametrize(
     "attack",
     [
@@ -418,6 +421,7 @@ def test_expressions_with_typing_errors_never_give_a_traceback(run):
     assert codes.count(2) > 200
 
 
+@pytest.mark.promise(26)
 @given(st.text(st.characters(), max_size=30), st.text(st.characters(), max_size=10))
 def test_any_text_is_read_or_refused(text, value):
     try:

@@ -100,6 +100,7 @@ def test_a_detect_anomaly_block_inside_no_grad_still_records_nothing():
 # ---- one mode a thread, a context, a task ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise(18)
 def test_no_grad_in_one_thread_is_not_seen_in_another():
     inside, leave, seen = threading.Event(), threading.Event(), {}
 
@@ -123,6 +124,7 @@ def test_no_grad_in_one_thread_is_not_seen_in_another():
     assert records()
 
 
+@pytest.mark.promise(18)
 def test_a_thread_started_inside_no_grad_records():
     seen = []
     with no_grad():
@@ -132,6 +134,7 @@ def test_a_thread_started_inside_no_grad_records():
     assert seen == [True]
 
 
+@pytest.mark.promise(18)
 def test_asyncio_tasks_do_not_disturb_each_other():
     async def worker(block, log):
         if block:
@@ -151,6 +154,7 @@ def test_asyncio_tasks_do_not_disturb_each_other():
     assert asyncio.run(main()) == [[False, False, False, True, True, True], [True, True, True]]
 
 
+@pytest.mark.promise(18)
 def test_a_copied_context_keeps_its_own_mode():
     context = contextvars.copy_context()
     context.run(no_grad().__enter__)
@@ -412,17 +416,21 @@ def planted(fault):
     return name, line
 
 
+@pytest.mark.promise(20)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_planted_fault_is_found_with_operation_file_and_line(fault):
+def test_a_planted_fault_is_found_with_operation_file_and_line(fault, figure):
     name, line = planted(fault)
     with np.errstate(all="ignore"), detect_anomaly(), pytest.raises(AnomalyError) as caught:
         fault()
     message = str(caught.value)
     assert f"{name} " in message
     assert message.endswith(f"{__file__}:{line}")
+    figure("planted fault found, with operation, file and line")
 
 
-def test_at_least_twenty_faults_are_planted():
+@pytest.mark.promise(20)
+def test_at_least_twenty_faults_are_planted(figure):
+    figure(f"planted faults: {len(FAULTS)}, at least 20")
     assert len(FAULTS) >= 20
 
 
@@ -442,6 +450,7 @@ def test_the_message_has_the_operands_and_says_whether_they_were_finite():
             _ = Value(NAN) + 1.0
 
 
+@pytest.mark.promise(20)
 def test_the_first_fault_is_named_not_those_that_follow_from_it():
     def program(x):
         bad = np.log(x)

@@ -320,6 +320,7 @@ def leaves():
     return [a, t]
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])  # noqa: S301  # our own bytes
 @pytest.mark.parametrize("position", [0, 1], ids=["Value", "Tensor"])
 def test_a_leaf_is_copied_with_data_gradient_and_name_and_shares_nothing(duplicate, position):
@@ -346,6 +347,7 @@ def test_deepcopy_of_a_container_keeps_shared_leaves_shared():
     assert twins[0] is not a
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
 @pytest.mark.parametrize("leaf", [Value(2.0), Tensor([1.0])], ids=["Value", "Tensor"])
 def test_a_node_inside_a_graph_is_refused_and_the_error_says_what_to_save(duplicate, leaf):

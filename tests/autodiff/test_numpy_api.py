@@ -90,12 +90,14 @@ def test_every_function_of_the_table_is_called_here():
     assert set(NUMPY_FUNCTIONS) >= PLAIN
 
 
+@pytest.mark.promise(10)
 @each_call
-def test_a_numpy_function_of_a_tensor_has_its_value_and_is_recorded(call):
+def test_a_numpy_function_of_a_tensor_has_its_value_and_is_recorded(call, figure):
     x = Tensor(X)
     y = call(x)
     assert type(y) is Tensor
-    assert_close(y.data, np.asarray(call(X)), 1e-15, 1e-15)
+    share = assert_close(y.data, np.asarray(call(X)), 1e-15, 1e-15)
+    figure("difference from NumPy / (1e-15 of the value + 1e-15)", share, 1)
     assert y.parents
     y.backward(np.ones(y.shape))
     assert x.grad.shape == X.shape

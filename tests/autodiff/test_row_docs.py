@@ -32,6 +32,7 @@ def test_docstrings_stand_in_the_order_of_the_table():
     assert [name for name in ROW_DOCS if name in order] == order
 
 
+@pytest.mark.promise(31)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_examples_show_what_they_say(name, capsys):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
@@ -82,6 +83,7 @@ def test_the_source_in_the_table_is_the_source_in_the_docstring(name):
     assert all(paper in ROW_DOCS[name] for paper in papers)
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("name", [name for name in NAMES if getattr(REGISTRY[name], "kinks", None)])
 def test_the_convention_at_a_kink_is_stated(name):
     assert re.search(r"\bderivatives? |\bthe derivative\b", ROW_DOCS[name])
@@ -141,6 +143,7 @@ def test_a_row_of_ones_own_describes_itself():
     assert "cube" not in ROW_DOCS
 
 
+@pytest.mark.promise(31)
 def test_examples_are_counted(figure):
     count = sum(len(example(name).examples) for name in NAMES)
     figure(f"docstring examples of the table executed: {count} in {len(NAMES)} rows")

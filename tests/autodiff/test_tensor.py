@@ -52,6 +52,7 @@ def test_a_dtype_that_is_not_floating_is_refused():
         Tensor([1], dtype=np.int64)
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_the_users_array_is_copied(order):
     mine = np.array([[1.0, 2.0], [3.0, 4.0]], order=order)
@@ -121,10 +122,12 @@ def test_repr_shows_numbers_shape_dtype_and_name():
     assert repr(Tensor(np.ones(1, np.float32))) == "Tensor([1.], shape=(1,), dtype=float32)"
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3), (1000, 1000), (10**6,), (3, 0, 2), (5,) * 6, (2,) * 16], ids=str)
-def test_repr_is_one_short_line(shape):
+def test_repr_is_one_short_line(shape, figure):
     text = repr(Tensor(np.full(shape, -0.123456789), name="two\nlines"))
     assert "\n" not in text
+    figure("characters of the repr of a Tensor", len(text), 1000)
     assert len(text) <= 1000  # some lines on a terminal: at most 7 by 7 numbers
     assert f"shape={shape}" in text
 
@@ -194,6 +197,7 @@ def test_a_0d_tensor_has_no_length_and_is_not_iterable():
         list(Tensor(1.0))
 
 
+@pytest.mark.promise(14)
 def test_item_and_numpy_give_plain_copies():
     t = Tensor([[3.0]])
     assert type(t.item()) is float
@@ -444,6 +448,7 @@ def test_a_seed_is_needed_and_the_error_says_how_to_avoid_it():
         assert words in str(caught.value)
 
 
+@pytest.mark.promise(14)
 def test_an_index_is_copied_so_that_its_owner_may_reuse_it():
     index, t = np.array([0, 1]), Tensor([1.0, 2.0])
     picked = t[index]

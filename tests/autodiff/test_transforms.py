@@ -192,6 +192,7 @@ def plain(tree):
             yield branch
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("f", [lambda x: x, lambda x: x[::-1], lambda x: x.T, lambda x: [x, x], lambda x: x * 1.0])
 def test_results_are_plain_and_own_their_memory(f):
     x, g = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
@@ -213,6 +214,7 @@ def test_values_are_floats_for_floats_and_arrays_for_arrays():
     assert grad(np.sum)(np.arange(3)).dtype == np.float64
 
 
+@pytest.mark.promise(7)
 def test_float32_stays_float32_through_every_transform():
     x, f = np.ones(2, np.float32), lambda z: (z * z * z).sum()
     wide = lambda z: np.concatenate([z, z * 2.0])
@@ -463,6 +465,7 @@ def test_gradients_of_something_else_than_nodes_are_refused():
             gradients(output, inputs)
 
 
+@pytest.mark.promise(14)
 def test_gradients_results_share_no_memory():
     t, seed = Tensor([1.0, 2.0]), np.array([3.0, 4.0])
     first, second = gradients(t + t.detach() * 0.0, [t, t], seed=seed)

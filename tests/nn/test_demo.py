@@ -26,6 +26,7 @@ def test_both_networks_learn_the_same():
     assert done.scalar.losses[-1] < done.scalar.losses[0] / 2
 
 
+@pytest.mark.promise(19)
 def test_the_same_seed_gives_the_same_bits():
     first, again, other = (run(steps=5, seed=seed).scalar.losses for seed in (1, 1, 2))
     assert first == again

@@ -168,6 +168,7 @@ def test_a_parameter_is_of_the_dtype_asked_for_and_not_an_integer():
         Linear(2, 3, dtype=np.int64)
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("bias", [True, False])
 def test_float32_stays_float32_through_a_network_and_ten_steps(bias):
     kinds = [getattr(nn, name)(**OPTIONS.get(name, {})) for name in FORMULAS]

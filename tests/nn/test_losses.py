@@ -136,6 +136,7 @@ def test_a_loss_has_no_parameters_and_one_line(loss):
     assert repr(loss()) == f"{loss.__name__}()"
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("dtype", [np.float64, np.int64, np.bool_, list])
 @pytest.mark.parametrize("loss", EVERY_LOSS)
 def test_float32_stays_float32(loss, dtype):
@@ -152,6 +153,7 @@ def test_float32_stays_float32(loss, dtype):
     np.testing.assert_allclose(prediction.grad, gradient, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.promise(14)
 def test_neither_predictions_nor_targets_are_changed():
     for loss, target in ((MSELoss(), np.eye(2)), (BCEWithLogitsLoss(), np.eye(2)), (CrossEntropyLoss(), np.eye(2))):
         prediction = Tensor([[1.0, 2.0], [3.0, 5.0]])

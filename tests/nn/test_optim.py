@@ -64,6 +64,7 @@ def test_momentum_goes_on_when_the_gradient_is_zero():
     np.testing.assert_array_equal(p.data, [1.0 - 2.0 - 1.0])
 
 
+@pytest.mark.promise(21)
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99])
 @pytest.mark.parametrize("kind", [Value, Tensor])
 def test_a_thousand_steps_are_those_of_the_reference(kind, momentum):
@@ -86,6 +87,7 @@ def test_a_thousand_steps_are_those_of_the_reference(kind, momentum):
     assert np.abs(path[-1] - start).min() > 0.1
 
 
+@pytest.mark.promise(21)
 @pytest.mark.parametrize("momentum", ["0.0", "0.9"])
 def test_a_hundred_steps_are_those_that_PyTorch_made(momentum):
     golden = recorded("sgd")
@@ -214,6 +216,7 @@ def test_the_rate_zero_changes_nothing():
     assert p.data == 1.5
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("lr", [0.1, np.float64(0.1)])
 def test_float32_parameters_stay_float32(lr, momentum):
@@ -228,6 +231,7 @@ def test_float32_parameters_stay_float32(lr, momentum):
     np.testing.assert_allclose(p.data, path[-1], rtol=0.0, atol=2e-6)  # ten roundings of numbers up to 2
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_step_leaves_the_gradient_as_it_is(momentum):
     p = Tensor([1.0, 2.0])
@@ -246,6 +250,7 @@ def test_the_velocity_is_not_the_gradient_itself():
     np.testing.assert_array_equal(p.data, [-1.5])
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_arrays_that_made_the_parameters_are_not_stepped(momentum):
     numbers = np.array([1.0, 2.0])
@@ -255,6 +260,7 @@ def test_arrays_that_made_the_parameters_are_not_stepped(momentum):
     assert p.data[0] != 1.0
 
 
+@pytest.mark.promise(15)
 @pytest.mark.parametrize("p", [Value(2.0), Tensor([2.0])], ids=["Value", "Tensor"])
 def test_a_step_makes_older_graphs_stale(p):
     loss = (p * p).sum() if isinstance(p, Tensor) else p * p
@@ -271,6 +277,7 @@ def test_two_optimizers_do_not_share_their_velocities():
     assert p.data == -2.0
 
 
+@pytest.mark.promise(19)
 def test_the_same_seed_walks_the_same_path_bit_by_bit():
     paths = []
     for _ in range(2):

@@ -33,15 +33,16 @@ LEVELS = {
     "autodiff.transforms": 8,
     "autodiff.draw": 8,
     "autodiff.row_docs": 8,
-    "autodiff": 9,
-    "autodiff.cli": 10,
-    "autodiff.__main__": 11,  # nothing but a call of cli.main
+    "autodiff.testing": 9,
+    "autodiff": 10,
+    "autodiff.cli": 11,
+    "autodiff.__main__": 12,  # nothing but a call of cli.main
 }
 
 # Third-party packages that a module of the engine may import when it is imported itself. Everything else waits for the
 # function that needs it.
 EAGER = {"numpy"}
-EAGER_IN: dict[str, set[str]] = {}
+EAGER_IN = {"autodiff.testing.strategies": {"hypothesis"}, "autodiff.testing.plugin": {"pytest"}}
 
 HEAVY = {"graphviz", "matplotlib", "hypothesis", "numba", "jax", "nn", "tqdm", "safetensors", "sklearn", "IPython"}
 

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-PACKAGES = ["autodiff", "nn"]
+PACKAGES = ["autodiff", "autodiff.testing", "nn"]
 
 
 @pytest.fixture(params=PACKAGES)

@@ -16,11 +16,15 @@ from hypothesis import settings
 import autodiff as ad
 from autodiff.primitive import REGISTRY
 
+from .promises.figures import Figure, lines
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # On a shared machine a slow example is no bug, so there is no deadline: time is tested by the tests about time.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+# HYPOTHESIS_PROFILE=thorough pytest tests/promises/test_random_programs.py: ten thousand random graphs a test
+settings.register_profile("thorough", deadline=None, max_examples=10_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 
@@ -52,20 +56,37 @@ def modules() -> list[Module]:
     return found
 
 
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Return a function that puts one measured figure, as a line of text, into the summary of the test run."""
-    return lambda text: record_property("figure", text)
+RUNNING = pytest.StashKey[pytest.Item]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note which test is running, for its figures."""
+    item.config.stash[RUNNING] = item
+
+
+@pytest.fixture(scope="session")  # Hypothesis refuses fixtures that belong to one test, as it calls the test many times
+def figure(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Return a function that puts one measured figure into the summary of the run and the table of the promises.
+
+    `figure("planted fault found")` is a line of text, and `figure("relative error", 3e-16, 1e-12)` also a number and
+    the largest that is allowed. Of a figure that several cases or examples record, the largest number is shown.
+    """
+
+    def record(what: str, number: float | None = None, limit: float | None = None) -> None:
+        pytestconfig.stash[RUNNING].user_properties.append(("figure", Figure(what, number, limit)))
+
+    return record
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures that tests recorded."""
     reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]
-    figures = [text for report in reports for name, text in report.user_properties if name == "figure"]
+    figures = [found for report in reports for name, found in report.user_properties if name == "figure"]
     if figures:
         terminalreporter.section("figures")
-        for text in figures:
-            terminalreporter.line(text)
+        for line in lines(figures):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ def examples(name):
     return [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
 
 
+@pytest.mark.promise(31)
 @pytest.mark.parametrize("name", NAMES)
 def test_docstring_examples_show_what_they_say(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # an example may write a file
@@ -31,6 +32,7 @@ def test_docstring_examples_show_what_they_say(name, tmp_path, monkeypatch, caps
     assert runner.failures == 0, capsys.readouterr().out
 
 
+@pytest.mark.promise(31)
 def test_there_are_examples_to_run(figure):
     count = sum(len(test.examples) for name in NAMES for test in examples(name))
     figure(f"docstring examples executed: {count}")

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import autodiff as ad
 from autodiff import Node, elementwise_grad, grad, hessian, hvp, jacobian, jvp, vjp
 
+from .autodiff.numeric import assert_close
+
 D = grad  # the mathematicians' name, for the formulas below
 
 # ---- nesting without confusing levels --------------------------------------------------------------------------------
@@ -154,29 +156,35 @@ functions = pytest.mark.parametrize("f", [rosenbrock, network, products])
 points = st.lists(st.floats(-2, 2).filter(lambda a: abs(a) > 0.01), min_size=3, max_size=3).map(np.array)
 
 
+@pytest.mark.promise(3)
 @functions
 @given(x=points)
-def test_hessians_are_symmetric(f, x):
+def test_hessians_are_symmetric(f, figure, x):
     h = hessian(f)(x)
     assert h.shape == (3, 3)
-    assert np.max(np.abs(h - h.T)) <= 1e-12 * np.max(np.abs(h))  # a few roundings of the largest entry
+    asymmetry = np.max(np.abs(h - h.T)) / np.max(np.abs(h))
+    figure("asymmetry of a Hessian, relative to its largest entry", asymmetry, 1e-12)
+    assert asymmetry <= 1e-12  # a few roundings of the largest entry
 
 
+@pytest.mark.promise(3)
 @functions
 @given(x=points, v=points)
-def test_forward_over_reverse_equals_reverse_over_forward_and_reverse_over_reverse(f, x, v):
+def test_forward_over_reverse_equals_reverse_over_forward_and_reverse_over_reverse(f, figure, x, v):
     expected = hessian(f)(x) @ v
     scale = np.max(np.abs(hessian(f)(x))) * np.max(np.abs(v))
     over_reverse = grad(lambda z: np.sum(grad(f)(z) * v))(x)
     over_forward = grad(lambda z: jvp(f, (z,), (v,))[1])(x)
     twice_forward = [jvp(lambda z: jvp(f, (z,), (v,))[1], (x,), (e,))[1] for e in np.eye(3)]
     for got in (hvp(f, x, v), over_reverse, over_forward, np.array(twice_forward)):
-        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * scale)
+        share = assert_close(got, expected, 1e-12, 1e-12 * scale)
+        figure("difference between products with a Hessian / (1e-12 of them + 1e-12 of the terms)", share, 1)
 
 
+@pytest.mark.promise(6)
 @functions
 @given(x=points, t=points)
-def test_jvp_is_the_transpose_of_vjp(f, x, t):
+def test_jvp_is_the_transpose_of_vjp(f, figure, x, t):
     """<g, J t> == <J' g, t>, for a vector of outputs made of the function and its gradient."""
 
     def wide(z):
@@ -187,7 +195,9 @@ def test_jvp_is_the_transpose_of_vjp(f, x, t):
     again, back = vjp(wide, x)
     assert np.array_equal(value, again)
     left, right = g * tangent, back(g)[0] * t
-    assert abs(left.sum() - right.sum()) <= 1e-12 * (np.abs(left).sum() + np.abs(right).sum())
+    difference = abs(left.sum() - right.sum()) / (np.abs(left).sum() + np.abs(right).sum())
+    figure("|<g, jvp(t)> - <vjp(g), t>|, relative to the sizes of the terms", difference, 1e-12)
+    assert difference <= 1e-12
 
 
 @functions

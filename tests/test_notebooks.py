@@ -46,6 +46,7 @@ def jupyter_home(tmp_path, monkeypatch):
     return directory
 
 
+@pytest.mark.promise(31)
 def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 2
 
@@ -60,6 +61,7 @@ def test_a_notebook_is_small_and_committed_with_its_outputs(path):
     assert not MACHINE_PATH.search(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.promise(31)
 @notebooks
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own libraries, not of the notebook
 def test_a_notebook_runs_and_prints_what_it_shows(path, jupyter_home):

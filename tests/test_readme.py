@@ -64,6 +64,7 @@ def test_a_runnable_example_stands_before_line_20(readme):
     assert first < 20
 
 
+@pytest.mark.promise(31)
 def test_every_python_block_shows_what_happens(readme, tmp_path, monkeypatch):
     """The blocks run in order and share their names, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
@@ -74,6 +75,7 @@ def test_every_python_block_shows_what_happens(readme, tmp_path, monkeypatch):
     assert differences == []
 
 
+@pytest.mark.promise(31)
 def test_no_block_escapes_the_check(readme):
     """A fence without a language, or with an unknown one, would be shown but never run."""
     assert {match[1] for match in FENCE.finditer(readme)} <= {"python", "pycon", "sh", "text"}

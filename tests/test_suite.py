@@ -29,6 +29,7 @@ def defined(scope):
     return [node.name for node in scope.body if isinstance(node, kinds)]
 
 
+@pytest.mark.promise(31)
 def test_no_name_is_defined_twice_in_a_file(files):
     """The second definition would silently replace the first, which then never runs."""
     twice = []
@@ -39,6 +40,7 @@ def test_no_name_is_defined_twice_in_a_file(files):
     assert twice == []
 
 
+@pytest.mark.promise(31)
 def test_every_test_stands_where_pytest_finds_it(files):
     """Not in a file of another name, inside another function, or in a class that is not called Test."""
     lost = []
@@ -78,6 +80,7 @@ def test_test_files_mirror_the_modules(root, modules, package):
     assert strangers == []
 
 
+@pytest.mark.promise(31)
 def test_at_least_so_many_tests_are_collected(root, figure):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"],

@@ -171,19 +171,22 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.promise(27)
 @pytest.mark.parametrize("label", HOSTILE)
-def test_hostile_text_is_shown_as_it_is(label):
+def test_hostile_text_is_shown_as_it_is(label, figure):
     shown = texts(draw_dot(Value(1.0, name=label)))
     assert shown[0].strip() == label
+    figure("hostile text shown as it is")
 
 
+@pytest.mark.promise(27)
 @settings(max_examples=200)
 @given(st.text(st.characters(), min_size=1, max_size=50))
 @example("\x00")
 @example("\ud800")
 @example("\ufffe\uffff\x0b\x1f\x85\u2028")
 @example("%s %n\r\n\t")
-def test_any_label_gives_dot_that_parses_and_svg_that_does_nothing(label):
+def test_any_label_gives_dot_that_parses_and_svg_that_does_nothing(figure, label):
     root = Value(1.0, name=label) * Value(2.0) + Value(3.0)
     picture = draw_dot(root, names={label: root})
     tree = svg(picture)  # graphviz parsed the DOT and expat the XML
@@ -191,8 +194,10 @@ def test_any_label_gives_dot_that_parses_and_svg_that_does_nothing(label):
     assert len(edges(picture)) == 6
     assert len([g for g in tree.iter(f"{SVG}g") if g.get("class") == "node"]) == 7
     assert len([g for g in tree.iter(f"{SVG}g") if g.get("class") == "edge"]) == 6
+    figure("label in DOT that parses and SVG that does nothing")
 
 
+@pytest.mark.promise(27)
 def test_an_operation_with_a_hostile_symbol_is_harmless():
     evil = elementwise("evil", lambda x: x, lambda x: x, 1.0, symbol="<script>{|}\\")
     tree = svg(draw_dot(evil(Value(1.0))))

@@ -1,4 +1,4 @@
-"""SGD, beside ten lines of plain NumPy and beside PyTorch."""
+"""SGD step by step, and what every optimizer refuses."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from autodiff import StaleGraphError, Tensor, Value
-from nn import MLP, SGD, Linear, MSELoss, Sequential, Tanh
+from nn import MLP, Linear, MSELoss, Sequential, Tanh
+from nn.optim import SGD, Adadelta, Adagrad, Adam, NAdam, Optimizer, RMSprop
 
 from .recorded import assert_near, install, recorded
 
@@ -30,7 +31,7 @@ def one_step(p, loss, **options):
     return optimizer
 
 
-# ---- the step -------------------------------------------------------------------------------------------------
+# ---- the step -------------------------------------------------------------------------------------------------------
 
 
 def test_a_step_goes_against_the_gradient_by_the_rate():
@@ -109,7 +110,7 @@ def test_a_hundred_steps_are_those_that_PyTorch_made(momentum):
     assert compared == 6
 
 
-# ---- which parameters -----------------------------------------------------------------------------------------
+# ---- which parameters -----------------------------------------------------------------------------------------------
 
 
 def test_a_parameter_that_occurs_twice_is_stepped_once():
@@ -190,7 +191,7 @@ def test_zero_grad_forgets_the_gradients_of_the_parameters_it_steps():
     assert (v.grad, t.grad, other.grad) == (0.0, None, 2.0)
 
 
-# ---- rate, dtype, memory --------------------------------------------------------------------------------------
+# ---- rate, dtype, memory --------------------------------------------------------------------------------------------
 
 
 def test_the_rate_can_be_read_and_set_between_steps():
@@ -291,7 +292,7 @@ def test_the_same_seed_walks_the_same_path_bit_by_bit():
     assert paths[0] == paths[1]
 
 
-# ---- what is refused ------------------------------------------------------------------------------------------
+# ---- what is refused ------------------------------------------------------------------------------------------------
 
 
 def test_no_parameters_are_refused():
@@ -326,3 +327,50 @@ def test_a_rate_below_zero_is_refused(lr):
 def test_a_momentum_outside_zero_to_one_is_refused(momentum):
     with pytest.raises(ValueError, match=rf"^momentum must be in \[0, 1\), got {momentum}$"):
         SGD([Value(1.0)], lr=0.1, momentum=momentum)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum above 0 and no dampening, got momentum 0.0 and"),
+        (lambda p: SGD(p, momentum=0.5, dampening=0.1, nesterov=True), "momentum 0.5 and dampening 0.1$"),
+        (lambda p: SGD(p, weight_decay=-1.0), "weight_decay must be at least 0, got -1.0"),
+        (lambda p: Adam(p, betas=(0.9, 1.0)), r"betas must be in \[0, 1\), got \(0.9, 1.0\)"),
+        (lambda p: Adam(p, betas=(0.9,)), r"betas must be two numbers, got \(0.9,\)"),
+        (lambda p: Adam(p, eps=-1e-8), "eps must be at least 0, got -1e-08"),
+        (lambda p: RMSprop(p, alpha=1.0), r"alpha must be in \[0, 1\), got 1.0"),
+        (lambda p: Adadelta(p, rho=-0.1), r"rho must be in \[0, 1\), got -0.1"),
+        (lambda p: Adagrad(p, lr_decay=-0.1), "lr_decay must be at least 0, got -0.1"),
+        (lambda p: NAdam(p, momentum_decay=math.nan), "momentum_decay must be at least 0, got nan"),
+        (lambda p: SGD([{"params": p, "rate": 0.1}]), "SGD has no option rate; it has lr, momentum, dampening"),
+        (lambda p: SGD([{"params": []}]), r"SGD got no parameters; pass model\.parameters\(\)"),
+        (lambda p: SGD([{"params": p}, {"params": p}]), "a parameter of SGD is in two groups: Value.*; leave it out"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make([Value(1.0)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SGD(p, lr="0.1"), "lr must be at least 0, got str: '0.1'"),
+        (lambda p: SGD(p, lr=None), "lr must be at least 0, got NoneType: None"),
+        (lambda p: SGD([{"params": p}, p]), 'a parameter group of SGD is a dict with "params", got '),
+        (lambda p: SGD([{"lr": 0.1}]), 'a parameter group of SGD is a dict with "params", got '),
+        (lambda p: SGD({"params": p}), r"SGD takes parameters, got dict; pass model\.parameters\(\)"),
+        (lambda p: Optimizer(p).step(), r"Optimizer does not define update\(\)"),
+        (lambda p: SGD(p).step(lambda: None), "the closure must return the loss, got NoneType; end it with"),
+    ],
+)
+def test_things_of_another_type_are_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make([Value(1.0)])
+
+
+def test_a_rate_out_of_range_cannot_be_set():
+    optimizer = SGD([Value(1.0)], lr=0.5)
+    with pytest.raises(ValueError, match="lr must be at least 0, got -1"):
+        optimizer.lr = -1
+    assert optimizer.lr == 0.5

@@ -1,46 +1,174 @@
-"""Neurons, layers and networks built from autodiff's nodes, and what it takes to train them."""
+"""Neurons, layers and networks built from autodiff's nodes, and what it takes to train them.
 
-from .layers import (
+Besides the names below: ``nn.functional`` (losses as functions), ``nn.init`` (starting values), ``nn.schedules``
+(learning rates over time) and ``nn.toys`` (small data sets to learn with).
+"""
+
+from . import functional as functional
+from . import init as init
+from . import schedules as schedules
+from . import toys as toys
+from .activations import (
     ELU,
     GELU,
     SELU,
     Activation,
+    Arctan,
     LeakyReLU,
-    Linear,
+    LogSigmoid,
+    LogSoftmax,
     ReLU,
-    Sequential,
     Sigmoid,
     SiLU,
+    Softmax,
     Softplus,
     Softsign,
+    Step,
     Tanh,
 )
-from .losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
-from .module import Module
-from .optim import SGD
+from .containers import ModuleDict, ModuleList, Sequential
+from .conv import AvgPool2d, Conv2d, MaxPool2d
+from .data import (
+    DataLoader,
+    Subset,
+    TensorDataset,
+    collate,
+    load_digits,
+    load_iris,
+    random_split,
+    standardize,
+    train_test_split,
+)
+from .layers import Dropout, Embedding, Flatten, Identity, Linear
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    Chi2Loss,
+    CrossEntropyLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    LogisticLoss,
+    MSELoss,
+    NLLLoss,
+)
+from .metrics import F1, R2, Accuracy, ConfusionMatrix, Metric, Precision, Recall, TopKAccuracy
+from .mnist import ImageData, load_fashion_mnist, load_mnist, read_idx
+from .module import Hook, LoadedKeys, Module, StateDictError
+from .normalization import BatchNorm1d, LayerNorm
+from .optim import (
+    LBFGS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    GradientDescent,
+    NAdam,
+    Optimizer,
+    RMSprop,
+    clip_grad_norm_,
+    clip_grad_value_,
+)
+from .recurrent import GRU, LSTM, RNN
 from .scalar import MLP, Layer, Neuron, vectorize
+from .schedules import ReduceLROnPlateau, attach, lr_scan
+from .summary import Flow, Summary, SummaryRow, summary, trace
 
 __all__ = [
     "ELU",
+    "F1",
     "GELU",
+    "GRU",
+    "LBFGS",
+    "LSTM",
     "MLP",
+    "R2",
+    "RNN",
     "SELU",
     "SGD",
+    "Accuracy",
     "Activation",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Arctan",
+    "AvgPool2d",
+    "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "Chi2Loss",
+    "ConfusionMatrix",
+    "Conv2d",
     "CrossEntropyLoss",
+    "DataLoader",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Flow",
+    "GradientDescent",
+    "HingeLoss",
+    "Hook",
+    "HuberLoss",
+    "Identity",
+    "ImageData",
+    "KLDivLoss",
+    "L1Loss",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LoadedKeys",
+    "LogSigmoid",
+    "LogSoftmax",
+    "LogisticLoss",
     "MSELoss",
+    "MaxPool2d",
+    "Metric",
     "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NAdam",
+    "NLLLoss",
     "Neuron",
+    "Optimizer",
+    "Precision",
+    "RMSprop",
     "ReLU",
+    "Recall",
+    "ReduceLROnPlateau",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Softsign",
+    "StateDictError",
+    "Step",
+    "Subset",
+    "Summary",
+    "SummaryRow",
     "Tanh",
+    "TensorDataset",
+    "TopKAccuracy",
+    "attach",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "collate",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_iris",
+    "load_mnist",
+    "lr_scan",
+    "random_split",
+    "read_idx",
+    "standardize",
+    "summary",
+    "trace",
+    "train_test_split",
     "vectorize",
 ]

@@ -1,31 +1,16 @@
-"""Layers over Tensors."""
+"""Layers that are neither activations nor specialised: linear, lookup, reshaping and dropout."""
 
 import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-import autodiff
-from autodiff import ShapeError, Tensor, linear, matmul
+from autodiff import Node, ShapeError, Tensor, getitem, linear, matmul, reshape, where
 
+from . import init
 from .module import Module
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "SELU",
-    "Activation",
-    "LeakyReLU",
-    "Linear",
-    "ReLU",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softplus",
-    "Softsign",
-    "Tanh",
-]
+__all__ = ["Dropout", "Embedding", "Flatten", "Identity", "Linear"]
 
 
 class Linear(Module):
@@ -60,9 +45,8 @@ class Linear(Module):
         if in_features < 0 or out_features < 0:
             raise ValueError(f"Linear needs sizes of at least 0, got {in_features} and {out_features}")
         rng = np.random.default_rng(rng)
-        bound = 1.0 / math.sqrt(in_features) if in_features else 0.0
-        self.weight = Tensor(rng.uniform(-bound, bound, (out_features, in_features)), dtype=dtype)
-        self.bias = Tensor(rng.uniform(-bound, bound, out_features), dtype=dtype) if bias else None
+        self.weight = Tensor(init.fan_in_uniform((out_features, in_features), in_features, rng), dtype=dtype)
+        self.bias = Tensor(init.fan_in_uniform((out_features,), in_features, rng), dtype=dtype) if bias else None
 
     def forward(self, x: Any) -> Any:
         """(..., in_features) to (..., out_features)."""
@@ -81,209 +65,142 @@ class Linear(Module):
         return f"in_features={n_in}, out_features={n_out}, bias={self.bias is not None}"
 
 
-class Activation(Module):
-    """An elementwise function as a module, for use in a Sequential.
+class Identity(Module):
+    """The input itself: a place holder.
 
-    Args:
-        function: a function of a Tensor.
-        options: keyword arguments passed on at each call.
-
-    Shapes, dtypes and errors are the function's.
-
-    >>> Activation(autodiff.sin)(np.zeros(2))
-    array([0., 0.])
+    >>> Identity()(np.array([1.0, 2.0]))
+    array([1., 2.])
     """
-
-    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
-        self.function = function
-        self.options = options
 
     def forward(self, x: Any) -> Any:
-        """The function of x, element by element."""
-        return self.function(x, **self.options)
-
-    def _describe(self) -> str:
-        shown = [f"{key}={value}" for key, value in self.options.items()]
-        if type(self) is Activation:
-            shown.insert(0, getattr(self.function, "name", getattr(self.function, "__name__", "?")))
-        return ", ".join(shown)
-
-
-class ReLU(Activation):
-    """max(0, x).
-
-    Takes any shape and keeps it and its dtype. The derivative at 0 is 0.
-    Raises TypeError for an input that is not numeric.
-
-    >>> ReLU()(np.array([-1.0, 0.0, 2.0]))
-    array([0., 0., 2.])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.relu)
-
-
-class LeakyReLU(Activation):
-    """x where positive, else negative_slope * x.
-
-    Takes any shape and keeps it and its dtype. The derivative at 0 is negative_slope.
-    Raises TypeError for an input that is not numeric.
-
-    >>> LeakyReLU(0.5)(np.array([-1.0, 0.0, 2.0]))
-    array([-0.5,  0. ,  2. ])
-    """
-
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__(autodiff.leaky_relu, negative_slope=negative_slope)
-
-
-class ELU(Activation):
-    """x where positive, else alpha * (exp(x) - 1).
-
-    Takes any shape and keeps it and its dtype. The derivative at 0 is the mean of its sides, (1 + alpha) / 2.
-    Source: Clevert et al. 2015, arXiv:1511.07289.
-    Raises TypeError for an input that is not numeric.
-
-    >>> ELU()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([-0.6321,  0.    ,  2.    ])
-    """
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(autodiff.elu, alpha=alpha)
-
-
-class SELU(Activation):
-    """ELU with the constants that keep mean 0 and variance 1.
-
-    Takes any shape and keeps it and its dtype. The derivative at 0 is the mean of its sides.
-    Source: Klambauer et al. 2017, arXiv:1706.02515.
-    Raises TypeError for an input that is not numeric.
-
-    >>> SELU()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([-1.1113,  0.    ,  2.1014])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.selu)
-
-
-class GELU(Activation):
-    """x * Phi(x) with the normal distribution's Phi, the exact form.
-
-    Takes any shape and keeps it and its dtype.
-    Source: Hendrycks and Gimpel 2016, arXiv:1606.08415.
-    Raises TypeError for an input that is not numeric.
-
-    >>> GELU()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([-0.1587,  0.    ,  1.9545])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.gelu)
-
-
-class SiLU(Activation):
-    """x * sigmoid(x), also called swish.
-
-    Takes any shape and keeps it and its dtype.
-    Source: Elfwing et al. 2017, arXiv:1702.03118.
-    Raises TypeError for an input that is not numeric.
-
-    >>> SiLU()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([-0.2689,  0.    ,  1.7616])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.silu)
-
-
-class Sigmoid(Activation):
-    """1 / (1 + exp(-x)), without overflow.
-
-    Takes any shape and keeps it and its dtype.
-    Raises TypeError for an input that is not numeric.
-
-    >>> Sigmoid()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([0.2689, 0.5   , 0.8808])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.sigmoid)
-
-
-class Tanh(Activation):
-    """The hyperbolic tangent.
-
-    Takes any shape and keeps it and its dtype.
-    Raises TypeError for an input that is not numeric.
-
-    >>> Tanh()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([-0.7616,  0.    ,  0.964 ])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.tanh)
-
-
-class Softplus(Activation):
-    """log(1 + exp(x)), without overflow.
-
-    Takes any shape and keeps it and its dtype.
-    Raises TypeError for an input that is not numeric.
-
-    >>> Softplus()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([0.3133, 0.6931, 2.1269])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.softplus)
-
-
-class Softsign(Activation):
-    """x / (1 + |x|).
-
-    Takes any shape and keeps it and its dtype.
-    Raises TypeError for an input that is not numeric.
-
-    >>> Softsign()(np.array([-1.0, 0.0, 2.0])).round(4)
-    array([-0.5   ,  0.    ,  0.6667])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(autodiff.softsign)
-
-
-class Sequential(Module):
-    """Modules one after the other.
-
-    Indexing gives a module, slicing a Sequential; parameters are named "0.weight", "0.bias", ...
-    Raises TypeError for anything but modules; a call raises what they raise.
-
-    >>> net = Sequential(Linear(2, 4, rng=0), ReLU(), Linear(4, 1, rng=1))
-    >>> net[0].weight.shape, len(net), [name for name, _ in net.named_parameters()]
-    ((4, 2), 3, ['0.weight', '0.bias', '2.weight', '2.bias'])
-    """
-
-    def __init__(self, *modules: Module) -> None:
-        for module in modules:
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules, got {module!r}: wrap functions in Activation")
-        self._chain = list(modules)
-
-    def forward(self, x: Any) -> Any:
-        """x through every module in turn."""
-        for module in self._chain:
-            x = module(x)
+        """X."""
         return x
 
-    def _parts(self) -> Iterator[tuple[str, Any]]:
-        yield from ((str(i), module) for i, module in enumerate(self._chain))
 
-    def __len__(self) -> int:
-        return len(self._chain)
+class Flatten(Module):
+    """Several axes merged into one, by default all but the first, which is the batch.
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._chain)
+    Args:
+        start_axis, end_axis: the first and the last of the axes to merge; negative ones count from the end.
 
-    def __getitem__(self, index: Any) -> Any:
-        return Sequential(*self._chain[index]) if isinstance(index, slice) else self._chain[index]
+    Takes any shape that has these axes and keeps the dtype. Raises ShapeError for an input without them.
+
+    >>> Flatten()(np.zeros((5, 28, 28))).shape
+    (5, 784)
+    """
+
+    def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
+        self.start_axis = start_axis
+        self.end_axis = end_axis
+
+    def forward(self, x: Any) -> Any:
+        """(..., a, b, c, ...) to (..., a * b * c, ...)."""
+        if not hasattr(x, "shape"):
+            x = np.asarray(x, dtype=np.float64)
+        shape = x.shape
+        start, end = (axis + len(shape) if axis < 0 else axis for axis in (self.start_axis, self.end_axis))
+        if not 0 <= start <= end < len(shape):
+            raise ShapeError(f"{self} needs axes {self.start_axis} to {self.end_axis}, got an input of shape {shape}")
+        return reshape(x, shape=(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+
+    def _describe(self) -> str:
+        return f"start_axis={self.start_axis}, end_axis={self.end_axis}"
+
+
+class Embedding(Module):
+    """A vector for every one of a number of things, looked up by their numbers.
+
+    Args:
+        num_embeddings: how many things.
+        embedding_dim: the length of a vector.
+        padding_idx: the number of a thing whose vector is zero and is not trained.
+        rng: a numpy Generator or a seed; the vectors are standard normal.
+        dtype: of the vectors.
+
+    Attributes:
+        weight: (num_embeddings, embedding_dim).
+
+    Takes integers of any shape. Raises TypeError for anything but integers, ValueError for one out of range and for
+    negative sizes.
+
+    >>> table = Embedding(10, 3, rng=0)
+    >>> table, table([[1, 2], [1, 9]]).shape
+    (Embedding(10, 3), (2, 2, 3))
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        padding_idx: int | None = None,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        if num_embeddings < 0 or embedding_dim < 0:
+            raise ValueError(f"Embedding needs sizes of at least 0, got {num_embeddings} and {embedding_dim}")
+        if padding_idx is not None and not 0 <= padding_idx < num_embeddings:
+            raise ValueError(f"padding_idx must be in 0 .. {num_embeddings - 1}, got {padding_idx}")
+        self.padding_idx = padding_idx
+        vectors = np.random.default_rng(rng).standard_normal((num_embeddings, embedding_dim))
+        if padding_idx is not None:
+            vectors[padding_idx] = 0.0
+        self.weight = Tensor(vectors, dtype=dtype)
+
+    def forward(self, indices: Any) -> Any:
+        """Integers of shape (...) to vectors of shape (..., embedding_dim)."""
+        if isinstance(indices, Node):
+            raise TypeError(f"{self} takes integers, got a {type(indices).__name__}")
+        indices = np.array(indices)  # of our own: the graph refers to them
+        if indices.dtype.kind not in "iu" and indices.size:
+            raise TypeError(f"{self} takes integers, got {indices.dtype}; convert with .astype(int)")
+        n = self.weight.shape[0]
+        if indices.size and not (indices.min() >= 0 and indices.max() < n):
+            raise ValueError(f"{self} takes integers in 0 .. {n - 1}, got {indices.min()} .. {indices.max()}")
+        vectors = getitem(self.weight, index=indices.astype(np.intp))
+        if self.padding_idx is None:
+            return vectors
+        padding = np.array(indices == self.padding_idx)[..., None]
+        return where(padding, vectors.data if isinstance(vectors, Node) else vectors, vectors)
+
+    def _describe(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return ", ".join(map(str, self.weight.shape)) + padding
+
+
+class Dropout(Module):
+    """In training, every number is set to 0 with probability p, and the others are divided by 1 - p; else the identity.
+
+    Args:
+        p: in [0, 1].
+        rng: a numpy Generator or a seed; kept as the attribute ``rng``.
+
+    Takes any shape and keeps it and its dtype. The gradient is dropped and scaled as the numbers were.
+    Source: Srivastava et al. 2014, Dropout, Journal of Machine Learning Research 15.
+    Raises ValueError for a p out of range.
+
+    >>> dropout = Dropout(0.5, rng=0)
+    >>> dropout(np.ones(6))
+    array([2., 2., 2., 0., 0., 0.])
+    >>> dropout.eval()(np.ones(6))
+    array([1., 1., 1., 1., 1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"Dropout needs a probability in [0, 1], got {p}")
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Any) -> Any:
+        """X with some of its numbers dropped, or as it is."""
+        if not self.training or self.p == 0.0:
+            return x
+        if not hasattr(x, "shape"):
+            x = np.asarray(x, dtype=np.float64)
+        # Numbers with 24 random bits are drawn in half the time, and no p needs more
+        kept = self.rng.random(x.shape, dtype=np.float32) >= self.p
+        return x * np.multiply(kept, 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0, dtype=x.dtype)
+
+    def _describe(self) -> str:
+        return f"p={self.p}"

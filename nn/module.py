@@ -1,12 +1,50 @@
 """Module: what every neuron, layer, network and loss is. It finds its own parameters and says what it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from reprlib import recursive_repr
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
-from autodiff import Node
+import numpy as np
 
-__all__ = ["Module"]
+from autodiff import Node, NoGraphError, SeedError, array_op, gradients
+
+__all__ = ["Hook", "LoadedKeys", "Module", "StateDictError"]
+
+
+class StateDictError(ValueError):
+    """A state does not fit the module: a name is missing or unknown, or a shape or dtype differs."""
+
+
+class LoadedKeys(NamedTuple):
+    """What ``load_state_dict(strict=False)`` met: names without a number in the state, and names unknown to the module.
+
+    >>> LoadedKeys([], ["extra"]).unexpected_keys
+    ['extra']
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Hook:
+    """A registered hook; ``remove()`` takes it off again.
+
+    >>> module = Module()
+    >>> module.register_forward_hook(lambda module, inputs, output: None).remove()
+    """
+
+    def __init__(self, hooks: dict["Hook", Callable[..., Any]], *, backward: bool) -> None:
+        self._hooks = hooks
+        self._backward = backward
+
+    def remove(self) -> None:
+        """Call the hook no more; doing this twice does no harm."""
+        self._hooks.pop(self, None)
+
+
+_BOOKKEEPING = frozenset({"training", "_buffers", "_frozen", "_hooks"})
 
 
 class Module:
@@ -14,7 +52,7 @@ class Module:
 
     Subclasses assign parameters (leaves: Value or Tensor), modules, and lists, tuples or dicts of these to
     attributes, and define ``forward``. Attributes are walked in the order of assignment, each module once, so a
-    module may know the one it is in. Results of operations and plain arrays are not parameters.
+    module may know the one it is in. Results of operations, recorded or not, and plain arrays are not parameters.
 
     >>> from autodiff import Tensor
     >>> class Scale(Module):
@@ -30,38 +68,84 @@ class Module:
     training: bool = True
     """Whether layers that differ in training and use (dropout, batch norm) are in training mode."""
 
+    # What most modules never need is kept here, on the class, so that a subclass need not call super().__init__()
+    _buffers: tuple[str, ...] = ()
+    _frozen: Mapping[str, Any] = MappingProxyType({})
+    _hooks: Mapping[Hook, Callable[..., Any]] = MappingProxyType({})
+
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Call ``forward``."""
-        return self.forward(*inputs, **options)
+        """Call ``forward``, and the hooks if there are any."""
+        output = self.forward(*inputs, **options)
+        return self._through_hooks(inputs, output) if self._hooks else output
 
     def forward(self, *inputs: Any, **options: Any) -> Any:  # noqa: ARG002  # the signature that subclasses fill in
         """What the module computes; every subclass defines it."""
         raise TypeError(f"{type(self).__name__} does not define forward()")
 
-    def parameters(self) -> list[Any]:
-        """Every parameter once, in the order of assignment; a shared one where it is met first."""
-        return [parameter for _, parameter in self.named_parameters()]
+    # ---- what is inside ----
 
-    def named_parameters(self) -> Iterator[tuple[str, Any]]:
-        """(dotted name, parameter) pairs, such as ``("0.weight", Tensor)``; a shared parameter comes once."""
+    def parameters(self, *, frozen: bool = False) -> list[Any]:
+        """Every parameter once, in the order of assignment; a shared one where it is met first.
+
+        Args:
+            frozen: list those that ``freeze`` made constant as well.
+        """
+        return [parameter for _, parameter in self.named_parameters(frozen=frozen)]
+
+    def named_parameters(self, *, frozen: bool = False) -> Iterator[tuple[str, Any]]:
+        """(dotted name, parameter) pairs, such as ``("0.weight", Tensor)``; a shared parameter comes once.
+
+        Args:
+            frozen: list those that ``freeze`` made constant as well.
+        """
         seen: set[Any] = set()
-        for name, part in _walk(self):
-            if isinstance(part, Node) and part.is_leaf and part not in seen:
+        for name, part in _walk(self, frozen=frozen):
+            if isinstance(part, Node) and part not in seen and _is_parameter(part):
                 seen.add(part)
+                yield name, part
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """(dotted name, module) pairs: this module under "" and every module inside it, each once."""
+        seen: set[int] = set()
+        for name, part in _walk(self):
+            if isinstance(part, Module) and id(part) not in seen:
+                seen.add(id(part))
                 yield name, part
 
     def modules(self) -> Iterator["Module"]:
         """This module and every module inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """(name, module) pairs of the modules directly inside this one, also in its lists and dicts, each once."""
         seen: set[int] = set()
-        for _, part in _walk(self):
-            if isinstance(part, Module) and id(part) not in seen:
+        for name, part in _walk(self, deep=False):
+            if name and isinstance(part, Module) and id(part) not in seen:
                 seen.add(id(part))
-                yield part
+                yield name, part
+
+    def children(self) -> Iterator["Module"]:
+        """The modules directly inside this one, each once."""
+        return (module for _, module in self.named_children())
+
+    def apply(self, function: Callable[["Module"], Any]) -> Self:
+        """Call a function with this module and every module inside it, each once, outermost first; returns the module.
+
+        >>> seen = []
+        >>> _ = Module().apply(seen.append)
+        >>> seen
+        [Module()]
+        """
+        for module in list(self.modules()):
+            function(module)
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for parameter in self.parameters():
             parameter.zero_grad()
+
+    # ---- modes ----
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all inside it to training mode (or, with False, out of it)."""
@@ -73,9 +157,162 @@ class Module:
         """Switch this module and all inside it to evaluation mode."""
         return self.train(False)
 
-    def _parts(self) -> Iterator[tuple[str, Any]]:
-        """(name, attribute) pairs to look for parameters and modules in."""
-        yield from vars(self).items()
+    def freeze(self) -> Self:
+        """Make every parameter of this module and those inside it a constant; returns the module.
+
+        The engine differentiates nodes, and plain numbers are its constants. So a frozen parameter is replaced by its
+        plain array (a Value by its float), and no gradient is computed for it. ``parameters()`` leaves it out, so an
+        optimizer made from now on leaves it alone; one made before finds no gradient (for a Value, 0). The state dict
+        still has it. ``unfreeze`` puts the same parameter back.
+
+        >>> from autodiff import Tensor
+        >>> module = Module()
+        >>> module.weight = Tensor([1.0, 2.0])
+        >>> module.freeze().parameters(), module.weight
+        ([], array([1., 2.]))
+        >>> module.unfreeze().parameters() == [module.weight]
+        True
+        """
+        for module in self.modules():
+            for name, part in list(vars(module).items()):
+                constant = _constant(part)
+                if constant is not part and name not in _BOOKKEEPING:
+                    module._frozen = {**module._frozen, name: part}
+                    setattr(module, name, constant)
+        for parameter in self.parameters(frozen=True):
+            parameter.zero_grad()
+        return self
+
+    def unfreeze(self) -> Self:
+        """Undo ``freeze`` for this module and those inside it; returns the module."""
+        for module in self.modules():
+            vars(module).update(module._frozen)
+            module._frozen = {}
+        return self
+
+    # ---- state ----
+
+    def register_buffer(self, name: str, array: Any) -> None:
+        """Assign an array that belongs to the state but is not trained, such as a running mean.
+
+        Args:
+            name: of the attribute.
+            array: of any dtype; copied.
+
+        >>> module = Module()
+        >>> module.register_buffer("count", 3)
+        >>> module.state_dict()
+        {'count': array(3)}
+        """
+        setattr(self, name, np.array(array))
+        if name not in self._buffers:
+            self._buffers = (*self._buffers, name)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter, frozen or not, and every buffer, by dotted name.
+
+        Names and layout are PyTorch's, so that weights can be exchanged.
+        """
+        return {name: np.array(getattr(*place)) for name, place in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> LoadedKeys:
+        """Copy a state, as ``state_dict`` returns it, into the parameters and buffers.
+
+        Args:
+            state: arrays (or numbers, or Tensors) by name.
+            strict: refuse a state that lacks a name or has one more. Shapes and dtypes must be equal in any case:
+                nothing is broadcast or converted.
+
+        Returns the names that were missing and those that were unexpected. Raises StateDictError with all differences
+        at once; then nothing has changed.
+
+        >>> from autodiff import Tensor
+        >>> module = Module()
+        >>> module.weight = Tensor([1.0, 2.0])
+        >>> module.load_state_dict({"weight": np.array([3.0, 4.0])})
+        LoadedKeys(missing_keys=[], unexpected_keys=[])
+        >>> module.load_state_dict({"weight": np.ones((1, 2)), "extra": np.ones(1)})
+        Traceback (most recent call last):
+        nn.module.StateDictError: the state does not fit Module:
+          weight: shape (2,) here, (1, 2) in the state
+          extra: not in the module
+        """
+        places = self._state()
+        missing = [name for name in places if name not in state]
+        unexpected = [name for name in state if name not in places]
+        found, wrong = {}, []
+        for name, place in places.items():
+            if name in state:
+                own, new = np.asarray(getattr(*place)), _as_array(state[name])
+                differences = _differences(own, new)
+                wrong += [f"{name}: {difference}" for difference in differences]
+                found[name] = new
+        if strict:
+            wrong += [f"{name}: missing in the state" for name in missing]
+            wrong += [f"{name}: not in the module" for name in unexpected]
+        if wrong:
+            raise StateDictError("\n  ".join([f"the state does not fit {type(self).__name__}:", *wrong]))
+        for name, new in found.items():
+            holder, attribute = places[name]
+            setattr(holder, attribute, new if isinstance(holder, Module) or new.ndim else new.item())
+        for module in self.modules():
+            vars(module).update({name: _constant(part) for name, part in module._frozen.items()})
+        return LoadedKeys(missing, unexpected)
+
+    def _state(self) -> dict[str, tuple[Any, str]]:
+        """Where each array of the state is found: {dotted name: (a parameter and "data", or a module and a name)}."""
+        places: dict[str, tuple[Any, str]] = {}
+        buffers: dict[str, tuple[Any, str]] = {}
+        parameters = dict(self.named_parameters(frozen=True))
+        for name, part in _walk(self, frozen=True):
+            if isinstance(part, Module):
+                buffers |= {f"{name}.{key}" if name else key: (part, key) for key in part._buffers}
+            elif name in buffers:
+                places[name] = buffers[name]
+            elif name in parameters:
+                places[name] = (part, "data")
+        return places
+
+    # ---- hooks ----
+
+    def register_forward_hook(self, hook: Callable[["Module", tuple[Any, ...], Any], Any]) -> Hook:
+        """Call ``hook(module, inputs, output)`` after every forward; what it returns, unless None, replaces the output.
+
+        Returns a Hook, whose ``remove()`` ends it.
+        """
+        return self._register(hook, backward=False)
+
+    def register_backward_hook(self, hook: Callable[["Module", Any], Any]) -> Hook:
+        """Call ``hook(module, gradient)`` when a backward pass reaches the output of this module.
+
+        ``gradient`` is that of the output (of the first node, if the module returns several), as a plain array or
+        float, complete: summed over everything that used the output. What the hook returns, unless None, replaces it.
+        The hook belongs to outputs computed while it is registered. Returns a Hook, whose ``remove()`` ends it.
+        """
+        return self._register(hook, backward=True)
+
+    def _register(self, hook: Callable[..., Any], *, backward: bool) -> Hook:
+        hooks = vars(self).setdefault("_hooks", {})
+        handle = Hook(hooks, backward=backward)
+        hooks[handle] = hook
+        return handle
+
+    def _through_hooks(self, inputs: tuple[Any, ...], output: Any) -> Any:
+        for handle, hook in list(self._hooks.items()):
+            if handle._backward:
+                output = _watched(output, partial(hook, self))
+            else:
+                replaced = hook(self, inputs, output)
+                output = output if replaced is None else replaced
+        return output
+
+    # ---- description ----
+
+    def _parts(self, *, frozen: bool) -> Iterator[tuple[str, Any]]:
+        """(name, attribute) pairs to look for parameters and modules in; ``frozen``: as if nothing were frozen."""
+        for name, part in vars(self).items():
+            if name not in _BOOKKEEPING:
+                yield name, self._frozen.get(name, part) if frozen else part
 
     def _describe(self) -> str:
         """The arguments shown between the brackets of the repr."""
@@ -89,7 +326,7 @@ class Module:
         return f"{type(self).__name__}({body})"
 
 
-def _walk(root: Module, *, deep: bool = True) -> Iterator[tuple[str, Any]]:
+def _walk(root: Module, *, deep: bool = True, frozen: bool = False) -> Iterator[tuple[str, Any]]:
     """A module and everything reachable from it through attributes and containers, with its dotted name.
 
     What is reached twice is named twice but entered once. Unless ``deep``, modules inside the root are not entered.
@@ -103,7 +340,7 @@ def _walk(root: Module, *, deep: bool = True) -> Iterator[tuple[str, Any]]:
         if id(part) in entered:
             continue
         elif isinstance(part, Module):
-            inside = list(part._parts()) if deep or part is root else []
+            inside = list(part._parts(frozen=frozen)) if deep or part is root else []
         elif isinstance(part, dict):
             inside = list(part.items())
         elif isinstance(part, (list, tuple)):
@@ -112,3 +349,70 @@ def _walk(root: Module, *, deep: bool = True) -> Iterator[tuple[str, Any]]:
             continue
         entered[id(part)] = part
         found += reversed([(f"{name}.{key}" if name else str(key), x) for key, x in inside])
+
+
+def _is_parameter(part: Node) -> bool:
+    """Whether a node is a leaf that was made, not the result of an operation under no_grad, which has no graph."""
+    if part.is_leaf:
+        try:
+            gradients(part, [])
+        except NoGraphError:
+            return False
+        except SeedError:  # it has more than one element, and a graph
+            pass
+    return part.is_leaf
+
+
+def _constant(part: Any) -> Any:
+    """An attribute with every parameter in it replaced by its data; the very same object if there is none."""
+    if isinstance(part, Node):
+        return part.data if _is_parameter(part) else part
+    if isinstance(part, dict):
+        items = {key: _constant(x) for key, x in part.items()}
+        return items if any(items[key] is not x for key, x in part.items()) else part
+    if type(part) in (list, tuple):
+        constants = [_constant(x) for x in part]
+        return type(part)(constants) if any(a is not b for a, b in zip(constants, part, strict=True)) else part
+    return part
+
+
+def _as_array(x: Any) -> np.ndarray:
+    return np.array(np.asarray(x.data if isinstance(x, Node) else x))  # asarray also takes a torch tensor
+
+
+def _differences(own: np.ndarray, new: np.ndarray) -> Iterator[str]:
+    if own.shape != new.shape:
+        yield f"shape {own.shape} here, {new.shape} in the state"
+    if own.dtype != new.dtype:
+        yield f"dtype {own.dtype} here, {new.dtype} in the state"
+
+
+# ---- watching gradients ---------------------------------------------------------------------------------------
+
+
+def _show(g: Any, seen: Callable[[Any], Any]) -> Any:
+    replaced = seen(g.data if isinstance(g, Node) else g)
+    return g if replaced is None else replaced
+
+
+_output_of_module = array_op(
+    "output_of_module",
+    lambda y, *, seen: y,
+    lambda g, y, x, *, seen: _show(g, seen),
+    scalar=lambda y, *, seen: y,
+    symbol="=",
+    latex="{0}",
+    doc="The output of a module, unchanged; on the way back its gradient is shown to a backward hook.",
+)
+
+
+def _watched(output: Any, seen: Callable[[Any], Any]) -> Any:
+    """The output with its first node, if it has one, behind an identity that shows the gradient it receives."""
+    if isinstance(output, Node):
+        return _output_of_module(output, seen=seen)
+    if isinstance(output, (list, tuple)):
+        for i, part in enumerate(output):
+            watched = _watched(part, seen)
+            if watched is not part:
+                return type(output)((*output[:i], watched, *output[i + 1 :]))
+    return output

@@ -4,6 +4,7 @@ The names and signatures are micrograd's, so that a reader of micrograd is at ho
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,20 @@ import numpy as np
 import autodiff
 from autodiff import Value, weighted_sum
 
-from .layers import Activation, Linear, Sequential
+from .activations import Activation
+from .containers import Sequential
+from .layers import Linear
 from .module import Module
 
 __all__ = ["MLP", "Layer", "Neuron", "vectorize"]
 
 Rng = np.random.Generator | int | None
+Choice = str | Callable[[Any], Any]
 
 
-def _activation(choice: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _activation(choice: Choice) -> Callable[[Any], Any]:
+    if isinstance(choice, type) and issubclass(choice, Module):
+        return choice()
     if callable(choice):
         return choice
     function: Any = getattr(autodiff, choice, None) if choice in autodiff.__all__ else None
@@ -34,7 +40,8 @@ class Neuron(Module):
     Args:
         nin: how many inputs.
         nonlin: whether to apply the activation.
-        activation: the name of an elementwise function of autodiff, or any function of a Value.
+        activation: the name of an elementwise function of autodiff, any function of a Value, or a module such as
+            ``LeakyReLU(0.2)``. With "step" the neuron is Rosenblatt's perceptron.
         rng: a numpy Generator or a seed; weights are uniform in [-1, 1], the bias 0.
 
     The sum is one node of the graph, not one a product: see ``autodiff.weighted_sum``.
@@ -45,9 +52,7 @@ class Neuron(Module):
     (ReLUNeuron(2), 3)
     """
 
-    def __init__(
-        self, nin: int, nonlin: bool = True, *, activation: str | Callable[[Any], Any] = "relu", rng: Rng = None
-    ) -> None:
+    def __init__(self, nin: int, nonlin: bool = True, *, activation: Choice = "relu", rng: Rng = None) -> None:
         self.w = [Value(w) for w in np.random.default_rng(rng).uniform(-1.0, 1.0, nin)]
         self.b = Value(0.0)
         self.nonlin = nonlin
@@ -93,34 +98,40 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """A multilayer perceptron of Values: an activation after every layer but the last.
+    """A multilayer perceptron of Values: an activation after every layer but the last, unless told otherwise.
 
     Args:
         nin: how many inputs.
         nouts: the number of neurons of each layer.
-        activation: the name of an elementwise function of autodiff, or any function of a Value.
+        activation: as for ``Neuron``; or a list with one for each layer, None for a layer without.
         rng: a numpy Generator or a seed; weights are uniform in [-1, 1], biases 0.
 
     ``parameters()`` goes layer by layer, neuron by neuron, weights then bias. A network with one output returns
     that Value, with several a list.
+    Raises TypeError for sizes that are no list, ValueError for none of them, an unknown activation, or a list of
+    activations of another length.
 
     >>> mlp = MLP(3, [4, 4, 1], rng=0)
     >>> len(mlp.parameters()), type(mlp([1.0, 2.0, 3.0])).__name__
     (41, 'Value')
+    >>> MLP(2, [1, 1], activation=["tanh", "sigmoid"])
+    MLP of [Layer of [tanhNeuron(2)], Layer of [σNeuron(1)]]
     """
 
     def __init__(
-        self, nin: int, nouts: Sequence[int], *, activation: str | Callable[[Any], Any] = "relu", rng: Rng = None
+        self, nin: int, nouts: Sequence[int], *, activation: Choice | Sequence[Choice | None] = "relu", rng: Rng = None
     ) -> None:
         if isinstance(nouts, int):
             raise TypeError(f"MLP takes a list of layer sizes, as in MLP({nin}, [{nouts}, 1]), got {nouts!r}")
         rng = np.random.default_rng(rng)
         if not len(nouts):
             raise ValueError("MLP needs the number of neurons of at least one layer, got none")
-        sizes = [nin, *nouts]
+        choices = activation if isinstance(activation, (list, tuple)) else [activation] * (len(nouts) - 1) + [None]
+        if len(choices) != len(nouts):
+            raise ValueError(f"MLP needs one activation for each of its {len(nouts)} layers, got {len(choices)}")
         self.layers = [
-            Layer(sizes[i], sizes[i + 1], nonlin=i < len(nouts) - 1, activation=activation, rng=rng)
-            for i in range(len(nouts))
+            Layer(n_in, n_out, nonlin=choice is not None, activation="relu" if choice is None else choice, rng=rng)
+            for (n_in, n_out), choice in zip(pairwise([nin, *nouts]), choices, strict=True)
         ]
 
     def forward(self, x: Sequence[Any]) -> Any:
@@ -151,10 +162,15 @@ def vectorize(mlp: MLP) -> Sequential:
     for layer in mlp.layers:
         first = layer.neurons[0]
         linear: Any = Linear(len(first.w), len(layer.neurons))
-        linear.weight.data = np.array([[w.data for w in neuron.w] for neuron in layer.neurons])
-        linear.bias.data = np.array([neuron.b.data for neuron in layer.neurons])
+        linear.weight.data = np.array([list(map(_number, neuron.w)) for neuron in layer.neurons])
+        linear.bias.data = np.array([_number(neuron.b) for neuron in layer.neurons])
         modules.append(linear)
         if first.nonlin:
             f = first.activation
             modules.append(f if isinstance(f, Module) else Activation(f))
     return Sequential(*modules)
+
+
+def _number(parameter: Any) -> float:
+    """The number of a Value, or of what it is while frozen, a float."""
+    return float(parameter.data if isinstance(parameter, Value) else parameter)

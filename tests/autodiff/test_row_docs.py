@@ -23,7 +23,7 @@ def example(name):
 
 
 def test_every_row_has_its_docstring_here_and_nothing_else_has():
-    assert set(ROW_DOCS) == set(REGISTRY)
+    assert set(ROW_DOCS) == {name for name, row in REGISTRY.items() if row.built_in}  # nn may have added some
     assert [name for name, doc in ROW_DOCS.items() if REGISTRY[name].__doc__ is not doc] == []
 
 
@@ -120,7 +120,7 @@ def test_methods_of_nodes_show_the_docstring_of_their_row():
     assert Value.__abs__.__doc__ == ROW_DOCS["abs"]
     assert Tensor.logsumexp.__doc__ == ROW_DOCS["logsumexp"]
     for name, row in REGISTRY.items():
-        if isinstance(row, Elementwise) and row.arity is not None:
+        if isinstance(row, Elementwise) and row.arity is not None and row.built_in:
             assert getattr(Value, name).__doc__ is row.__doc__
 
 

@@ -1,32 +1,16 @@
-"""Linear, the activation modules and Sequential."""
+"""Linear, Embedding, Flatten, Identity and Dropout."""
 
 import math
 
 import numpy as np
 import pytest
 
-import autodiff as ad
 import nn
 from autodiff import ShapeError, Tensor, Value
-from nn import SGD, Activation, Linear, Module, ReLU, Sequential, Tanh
+from nn import SGD, Linear, ReLU, Sequential, Tanh
+from nn.layers import Dropout, Embedding, Flatten, Identity
 
-from .recorded import assert_near, install, recorded
-
-# The options that golden/make_golden.py gave to PyTorch's modules
-OPTIONS = {"LeakyReLU": {"negative_slope": 0.2}, "ELU": {"alpha": 0.7}}
-
-FORMULAS = {
-    "ReLU": lambda x: max(0.0, x),
-    "LeakyReLU": lambda x: x if x > 0.0 else 0.01 * x,
-    "ELU": lambda x: x if x > 0.0 else math.exp(x) - 1.0,
-    "SELU": lambda x: 1.0507009873554805 * (x if x > 0.0 else 1.6732632423543772 * (math.exp(x) - 1.0)),
-    "GELU": lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2.0)),
-    "SiLU": lambda x: x / (1.0 + math.exp(-x)),
-    "Sigmoid": lambda x: 1.0 / (1.0 + math.exp(-x)),
-    "Tanh": math.tanh,
-    "Softplus": lambda x: math.log(1.0 + math.exp(x)),
-    "Softsign": lambda x: x / (1.0 + abs(x)),
-}
+from .golden_layers import assert_as_recorded, cases, name_of
 
 
 def filled(weight, bias=None):
@@ -171,7 +155,7 @@ def test_a_parameter_is_of_the_dtype_asked_for_and_not_an_integer():
 @pytest.mark.promise(7)
 @pytest.mark.parametrize("bias", [True, False])
 def test_float32_stays_float32_through_a_network_and_ten_steps(bias):
-    kinds = [getattr(nn, name)(**OPTIONS.get(name, {})) for name in FORMULAS]
+    kinds = [nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.Softplus(), Tanh()]
     parts = [part for act in kinds for part in (Linear(3, 3, bias, rng=1, dtype=np.float32), act)]
     net = Sequential(*parts, Linear(3, 1, bias, rng=2, dtype=np.float32))
     x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -203,138 +187,154 @@ def test_the_repr_shows_the_sizes():
     assert repr(Linear(2, 3)) == "Linear(in_features=2, out_features=3, bias=True)"
 
 
-# ---- activations ----------------------------------------------------------------------------------------------
+# ---- Embedding, Flatten, Identity -----------------------------------------------------------------------------
 
 
-def test_every_activation_module_of_the_package_is_in_these_tests():
-    modules = {
-        name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), Activation)
-    }
-    assert modules - {"Activation"} == set(FORMULAS)
+def test_an_embedding_looks_up_rows_and_adds_up_the_gradients_of_repeated_ones():
+    table = Embedding(4, 2, rng=0)
+    table.weight.data = np.arange(8.0).reshape(4, 2)
+    y = table([[3, 0], [3, 3]])
+    np.testing.assert_array_equal(y.data, [[[6.0, 7.0], [0.0, 1.0]], [[6.0, 7.0], [6.0, 7.0]]])
+    y.sum().backward()
+    np.testing.assert_array_equal(table.weight.grad, [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [3.0, 3.0]])
+    assert repr(table) == "Embedding(4, 2)"
 
 
-@pytest.mark.parametrize("name", FORMULAS)
-def test_an_activation_module_computes_its_formula_element_by_element(name):
-    x = np.array([[-3.0, -1.0, -0.25], [0.5, 1.0, 2.75]])
-    expected = np.vectorize(FORMULAS[name])(x)
-    module = getattr(nn, name)()
-    np.testing.assert_allclose(module(Tensor(x)).data, expected, rtol=1e-13)
-    np.testing.assert_allclose(module(x), expected, rtol=1e-13)
-    assert module(Value(-0.25)).data == pytest.approx(expected[0, 2], rel=1e-13)
-    assert module.parameters() == []
+def test_the_padding_vector_is_zero_and_gets_no_gradient():
+    table = Embedding(3, 2, padding_idx=1, rng=0)
+    y = table(np.array([1, 2, 1]))
+    np.testing.assert_array_equal(y.data[[0, 2]], np.zeros((2, 2)))
+    y.sum().backward()
+    np.testing.assert_array_equal(table.weight.grad, [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    assert repr(table) == "Embedding(3, 2, padding_idx=1)"
 
 
-def test_an_activation_has_options_and_shows_them():
-    x = np.array([-2.0, 3.0])
-    np.testing.assert_array_equal(nn.LeakyReLU(0.5)(x), [-1.0, 3.0])
-    np.testing.assert_allclose(nn.ELU(2.0)(x), [2.0 * math.expm1(-2.0), 3.0], rtol=1e-15)
-    assert repr(nn.LeakyReLU(0.5)) == "LeakyReLU(negative_slope=0.5)"
-    assert repr(nn.ELU()) == "ELU(alpha=1.0)"
-    assert [repr(module) for module in (ReLU(), Tanh(), nn.SiLU())] == ["ReLU()", "Tanh()", "SiLU()"]
+def test_an_embedding_is_standard_normal_and_decided_by_its_seed():
+    weight = Embedding(1000, 20, rng=3).weight.data
+    n = weight.size
+    # Five standard deviations of the mean, 1/sqrt(n), and of the variance, sqrt(2/n)
+    assert abs(weight.mean()) < 5.0 / math.sqrt(n)
+    assert abs(weight.var() - 1.0) < 5.0 * math.sqrt(2.0 / n)
+    np.testing.assert_array_equal(weight, Embedding(1000, 20, rng=3).weight.data)
 
 
-def test_any_function_becomes_a_module():
-    np.testing.assert_array_equal(Activation(ad.arctan)(np.array([0.0, np.inf])), [0.0, math.pi / 2])
-    np.testing.assert_array_equal(Activation(ad.leaky_relu, negative_slope=0.25)(np.array([-4.0])), [-1.0])
-    assert repr(Activation(ad.arctan)) == "Activation(arctan)"
-    assert repr(Activation(ad.leaky_relu, negative_slope=0.25)) == "Activation(leaky_relu, negative_slope=0.25)"
-
-    def squared(x):
-        return x * x
-
-    x = Tensor([1.0, 3.0])
-    Activation(squared)(x).sum().backward()
-    np.testing.assert_array_equal(x.grad, [2.0, 6.0])
-    assert repr(Activation(squared)) == "Activation(squared)"
+def test_changing_the_indices_afterwards_does_not_change_the_gradient():
+    table, indices = Embedding(3, 1, rng=0), np.array([0, 0])
+    y = table(indices)
+    indices[:] = 2
+    y.sum().backward()
+    np.testing.assert_array_equal(table.weight.grad, [[2.0], [0.0], [0.0]])
 
 
-# ---- Sequential -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("wrong", [[0.0], np.array([True]), Tensor([1.0])])
+def test_an_embedding_takes_integers(wrong):
+    with pytest.raises(TypeError, match=r"^Embedding\(3, 2\) takes integers, got"):
+        Embedding(3, 2)(wrong)
 
 
-def test_a_sequential_applies_its_modules_in_order():
-    net = Sequential(filled([[1.0, 1.0]], [-4.0]), ReLU(), filled([[2.0]], [1.0]))
-    np.testing.assert_array_equal(net(np.array([[1.0, 2.0], [3.0, 4.0]])).data, [[1.0], [7.0]])
+@pytest.mark.parametrize("wrong", [[3], [-1], [[0, 7]]])
+def test_an_integer_out_of_range_is_refused_with_the_range(wrong):
+    with pytest.raises(ValueError, match=r"^Embedding\(3, 2\) takes integers in 0 \.\. 2, got"):
+        Embedding(3, 2)(wrong)
 
 
-def test_an_empty_sequential_is_the_identity():
-    x = np.ones(2)
-    assert Sequential()(x) is x
-    assert Sequential().parameters() == []
-    assert repr(Sequential()) == "Sequential()"
+def test_sizes_of_an_embedding_are_checked():
+    with pytest.raises(ValueError, match="sizes of at least 0, got -1 and 2"):
+        Embedding(-1, 2)
+    with pytest.raises(ValueError, match=r"padding_idx must be in 0 \.\. 2, got 3"):
+        Embedding(3, 2, padding_idx=3)
 
 
-def test_parameters_are_named_by_position():
-    net = Sequential(Linear(2, 4), Sequential(ReLU(), Linear(4, 3, bias=False)), Tanh(), Linear(3, 1))
-    names = [name for name, _ in net.named_parameters()]
-    assert names == ["0.weight", "0.bias", "1.1.weight", "3.weight", "3.bias"]
-    assert net.parameters() == [net[0].weight, net[0].bias, net[1][1].weight, net[3].weight, net[3].bias]
+def test_an_embedding_of_nothing_is_empty():
+    assert Embedding(3, 2)([]).shape == (0, 2)
 
 
-def test_indexing_gives_a_module_from_either_end():
-    first, act, last = Linear(2, 4), ReLU(), Linear(4, 1)
-    net = Sequential(first, act, last)
-    assert (net[0], net[1], net[2], net[-1]) == (first, act, last, last)
-    assert net[2].weight.shape == (1, 4)
-    for index in (3, -4):
-        with pytest.raises(IndexError):
-            net[index]
+def test_flatten_merges_all_axes_but_the_batch_and_gives_the_gradient_its_shape_back():
+    x = Tensor(np.arange(12.0).reshape(2, 3, 2))
+    y = Flatten()(x)
+    np.testing.assert_array_equal(y.data, np.arange(12.0).reshape(2, 6))
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(x.grad, 2.0 * x.data)
+    assert Flatten(-2, -1)(np.zeros((2, 3, 4, 5))).shape == (2, 3, 20)
+    assert Flatten(0)(np.zeros((2, 3, 4))).shape == (24,)
+    assert Flatten()([[1, 2], [3, 4]]).shape == (2, 2)
+    assert Flatten()(np.zeros((0, 3, 4))).shape == (0, 12)
+    assert repr(Flatten()) == "Flatten(start_axis=1, end_axis=-1)"
 
 
-def test_slicing_gives_a_sequential_that_shares_the_modules():
-    net = Sequential(filled([[2.0]]), ReLU(), filled([[3.0]]))
-    head = net[:2]
-    assert type(head) is Sequential
-    assert list(head) == [net[0], net[1]]
-    assert list(net[::-1]) == [net[2], net[1], net[0]]
-    assert len(net[5:]) == 0
-    np.testing.assert_array_equal(net[2:](head(np.array([[1.5]]))).data, net(np.array([[1.5]])).data)
-    net[0].weight.data = np.array([[-2.0]])
-    np.testing.assert_array_equal(head(np.array([[-1.5]])).data, [[3.0]])
+@pytest.mark.parametrize("flatten", [Flatten(), Flatten(2, 1), Flatten(0, 3)])
+def test_flatten_of_axes_that_are_not_there_is_an_error(flatten):
+    with pytest.raises(ShapeError, match=r"got an input of shape \(3,\)$"):
+        flatten(np.zeros(3))
 
 
-def test_length_and_iteration():
-    modules = [Linear(2, 2), ReLU(), Tanh()]
-    assert len(Sequential(*modules)) == 3
-    assert list(Sequential(*modules)) == modules
+def test_the_identity_gives_the_very_same_thing():
+    x = Tensor([1.0])
+    assert Identity()(x) is x
+    assert repr(Identity()) == "Identity()"
 
 
-@pytest.mark.parametrize("other", [ad.relu, ReLU, [ReLU()], None, math.tanh])
-def test_what_is_no_module_is_refused(other):
-    with pytest.raises(TypeError, match=r"^Sequential takes modules, got .*: wrap functions in Activation$"):
-        Sequential(ReLU(), other)
+# ---- Dropout --------------------------------------------------------------------------------------------------
 
 
-def test_a_module_of_ones_own_is_as_good():
-    class Double(Module):
-        def forward(self, x):
-            return x * 2.0
+@pytest.mark.promise(24)
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_dropout_in_training_drops_and_scales_and_sends_the_gradient_through_the_same_mask(p):
+    x = Tensor(np.linspace(1.0, 2.0, 1000))
+    y = Dropout(p, rng=0)(x)
+    y.sum().backward()
+    kept = y.data != 0.0
+    np.testing.assert_allclose(y.data[kept], x.data[kept] / (1.0 - p) if p < 1.0 else [], rtol=1e-15)
+    np.testing.assert_array_equal(x.grad, np.where(kept, 1.0 / (1.0 - p) if p < 1.0 else 0.0, 0.0))
+    # Five standard deviations of a binomial count
+    assert abs(kept.sum() - (1.0 - p) * 1000) <= 5.0 * math.sqrt(1000 * p * (1.0 - p))
 
-    np.testing.assert_array_equal(Sequential(Double(), Double())(np.array([1.5])), [6.0])
+
+@pytest.mark.promise(24)
+def test_dropout_preserves_the_mean_within_five_sigma_over_a_million_numbers():
+    for p in (0.1, 0.5, 0.9):
+        y = Dropout(p, rng=1)(np.ones(1_000_000))
+        # A number is 0 or 1/(1-p), so its standard deviation is sqrt(p/(1-p))
+        assert abs(y.mean() - 1.0) < 5.0 * math.sqrt(p / (1.0 - p) / y.size)
 
 
-def test_the_repr_of_a_network_shows_its_layers():
-    assert repr(Sequential(Linear(8, 4), ReLU(), Linear(4, 2))) == (
-        "Sequential(\n"
-        "  (0): Linear(in_features=8, out_features=4, bias=True)\n"
-        "  (1): ReLU()\n"
-        "  (2): Linear(in_features=4, out_features=2, bias=True)\n"
-        ")"
-    )
+@pytest.mark.promise(24)
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_dropout_in_evaluation_is_the_identity_and_draws_nothing(p):
+    dropout, x = Dropout(p, rng=2).eval(), Tensor([1.0, 2.0])
+    before = dropout.rng.bit_generator.state
+    assert dropout(x) is x
+    assert dropout(x) is x
+    assert dropout.rng.bit_generator.state == before
+
+
+def test_dropout_draws_a_new_mask_at_every_call_from_its_own_generator():
+    dropout, again = Dropout(0.5, rng=3), Dropout(0.5, rng=3)
+    x = np.ones(100)
+    first, second = dropout(x), dropout(x)
+    assert np.any(first != second)
+    np.testing.assert_array_equal(again(x), first)
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002  # it is what must not change
+    dropout(x)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002  # likewise
+
+
+def test_dropout_keeps_float32_and_takes_Values_lists_and_any_shape():
+    assert Dropout(0.5, rng=0)(Tensor([1.0, 2.0], dtype=np.float32)).dtype == np.float32
+    assert Dropout(0.5, rng=0)([1, 2]).shape == (2,)
+    assert Dropout(0.5, rng=0)(np.ones((2, 0, 3))).shape == (2, 0, 3)
+    assert repr(Dropout(0.2)) == "Dropout(p=0.2)"
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
+def test_a_probability_out_of_range_is_refused(p):
+    with pytest.raises(ValueError, match=r"^Dropout needs a probability in \[0, 1\], got"):
+        Dropout(p)
 
 
 # ---- PyTorch --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FORMULAS)
-def test_a_network_computes_and_differentiates_as_PyTorch_did(name):
-    golden = recorded("layers")
-    case = golden["cases"][name]
-    net = Sequential(Linear(3, 4), getattr(nn, name)(**OPTIONS.get(name, {})), Linear(4, 2))
-    install(net, golden["parameters"])
-    x = Tensor(golden["x"])
-    y = net(x)
-    (y * np.array(golden["weights"])).sum().backward()
-    assert_near(y.data, case["y"])
-    assert_near(x.grad, case["x_grad"])
-    for parameter, p in net.named_parameters():
-        assert_near(p.grad, case["gradients"][parameter])
+@pytest.mark.parametrize("case", cases("Linear", "Embedding", "Flatten"), ids=name_of)
+def test_a_layer_computes_and_differentiates_as_PyTorch_did(case):
+    assert_as_recorded(case)

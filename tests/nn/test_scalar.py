@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import autodiff as ad
 from autodiff import Tensor, Value
 from autodiff.primitive import REGISTRY, Elementwise
-from nn import MLP, SGD, Layer, Linear, Neuron, Sequential, Tanh, vectorize
+from nn import MLP, SGD, Layer, LeakyReLU, Linear, Neuron, Sequential, Tanh, activations, vectorize
 
 from .recorded import recorded
 
@@ -107,6 +107,28 @@ def test_the_activation_is_a_name_or_any_function_of_a_Value():
         assert Neuron(2, activation=choice, rng=5)(x).data == pytest.approx(expected, rel=1e-15)
 
 
+def test_a_module_or_its_class_is_an_activation_too():
+    x = [0.3, -0.7]
+    s = np.dot(uniform(5, 2), x)
+    assert Neuron(2, activation=LeakyReLU(0.2), rng=5)(x).data == pytest.approx(s if s > 0 else 0.2 * s, rel=1e-15)
+    assert Neuron(2, activation=Tanh, rng=5)(x).data == pytest.approx(np.tanh(s), rel=1e-15)
+
+
+def test_every_activation_module_for_one_number_serves_a_neuron_as_its_function_does():
+    chosen = {"Arctan": "arctan", "GELU": "gelu", "LogSigmoid": "log_sigmoid", "Softsign": "softsign", "Step": "step"}
+    for module, function in chosen.items():
+        one = Neuron(3, activation=getattr(activations, module)(), rng=1)([1.0, -2.0, 0.5])
+        other = Neuron(3, activation=function, rng=1)([1.0, -2.0, 0.5])
+        assert one.data == other.data
+
+
+def test_the_perceptron_fires_where_its_weighted_sum_is_positive():
+    perceptron = Neuron(2, activation="step")
+    for p, number in zip(perceptron.parameters(), (1.0, 1.0, -1.5), strict=True):
+        p.data = number
+    assert [perceptron(x).data for x in ([0, 0], [0, 1], [1, 0], [1, 1])] == [0.0, 0.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize("choice", ["nope", "add", "sum", "softmax", "Value", "", 3, None])
 def test_what_is_no_activation_is_refused_by_name(choice):
     with pytest.raises(ValueError, match=f"^unknown activation {choice!r}; name an elementwise function"):
@@ -181,6 +203,18 @@ def test_the_activation_follows_every_layer_but_the_last():
     mlp = MLP(2, [3, 2, 2], activation="tanh")
     followed = [[neuron.nonlin for neuron in layer.neurons] for layer in mlp.layers]
     assert followed == [[True, True, True], [True, True], [False, False]]
+
+
+def test_a_list_of_activations_has_one_for_each_layer_and_None_for_none():
+    mlp = MLP(2, [3, 2, 1], activation=["arctan", None, "sigmoid"], rng=0)
+    assert [layer.neurons[0].nonlin for layer in mlp.layers] == [True, False, True]
+    x = np.array([0.5, -1.0])
+    for layer, f in zip(mlp.layers, (np.arctan, lambda s: s, lambda s: 1.0 / (1.0 + np.exp(-s))), strict=True):
+        x = f(np.array([data(n.w) for n in layer.neurons]) @ x + data([n.b for n in layer.neurons]))
+    assert mlp([0.5, -1.0]).data == pytest.approx(x.item(), rel=1e-13)
+    assert_equal_networks(mlp, np.array([[0.5, -1.0], [2.0, 0.1]]))
+    with pytest.raises(ValueError, match=r"^MLP needs one activation for each of its 2 layers, got 1$"):
+        MLP(2, [3, 1], activation=["tanh"])
 
 
 def test_a_hidden_layer_may_have_one_neuron():
@@ -327,6 +361,13 @@ def test_a_trained_network_is_vectorized_with_its_present_weights_and_biases():
     np.testing.assert_allclose(net[0].bias.data, [-0.3, 0.0, 0.3], atol=1e-15)
     np.testing.assert_allclose(net[2].weight.data, [[0.4, 0.5, 0.6]], atol=1e-15)
     np.testing.assert_allclose(net[2].bias.data, [0.7], atol=1e-15)
+
+
+def test_a_frozen_network_is_vectorized_with_its_weights():
+    mlp = MLP(2, [3, 1], rng=0)
+    expected = vectorize(mlp).state_dict()
+    for name, array in vectorize(mlp.freeze()).state_dict().items():
+        np.testing.assert_array_equal(array, expected[name])
 
 
 def test_vectorize_copies_so_that_neither_network_changes_the_other():

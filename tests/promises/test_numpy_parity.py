@@ -106,7 +106,7 @@ def test_the_comparison_sees_every_difference(got, expected, what):
 
 
 def test_every_operation_is_compared_with_numpy(figure):
-    assert set(BY_NAME) == set(REGISTRY) | set(composites)
+    assert set(BY_NAME) == {name for name, row in REGISTRY.items() if row.built_in} | set(composites)
     comparisons = sum(
         (2 + (len(call.shapes) > 1) + entry.takes_tensors)
         for entry in itertools.chain(*BY_NAME.values())

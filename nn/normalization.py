@@ -1,0 +1,229 @@
+"""Batch and layer normalisation."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff import Node, ShapeError, Tensor, array_op, broadcast_to, mean, reshape, sum_to
+
+from .module import Module
+
+__all__ = ["BatchNorm1d", "LayerNorm"]
+
+
+def _mean(x: Any, axis: tuple[int, ...]) -> Any:
+    """The mean along some axes, kept as 1 (or left out, if it is the first of two)."""
+    if axis == (0,) and type(x) is np.ndarray and x.ndim == 2:
+        return np.full(len(x), 1.0 / len(x) if len(x) else 1.0, x.dtype).dot(
+            x
+        )  # much faster than a sum along that axis
+    return mean(x, axis=axis, keepdims=True)
+
+
+def _statistics(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
+    """The mean, 1 / sqrt(variance + eps), and the variance, which is the biased one."""
+    centre = _mean(x, axis)
+    deviation = x - centre
+    variance = _mean(deviation * deviation, axis)
+    return centre, 1.0 / np.sqrt(variance + eps), variance  # np.sqrt of a node is a node
+
+
+def _deviation(x: Any, axis: tuple[int, ...], eps: float, known: Any) -> tuple[Any, Any]:
+    """x less its mean, and 1 / sqrt(variance + eps), which are known if x is plain data."""
+    centre, inverse = _statistics(x, axis, eps)[:2] if known is None or isinstance(x, Node) else known
+    return x - centre, inverse
+
+
+def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, known: Any = None) -> Any:
+    centre, inverse = known or _statistics(x, axis, eps)[:2]
+    y = np.subtract(x, centre, dtype=np.result_type(x, w, b))
+    y *= w * inverse
+    y += b
+    return y
+
+
+def _through(g: Any, x: Any, axis: tuple[int, ...], eps: float, known: Any) -> Any:
+    """The Jacobian of the standardised x, (1 - 1/n - y y'/n) / deviation, is symmetric: both ways the same."""
+    deviation, inverse = _deviation(x, axis, eps, known)
+    along = deviation * (_mean(g * deviation, axis) * inverse * inverse)
+    return (g - _mean(g, axis) - along) * inverse
+
+
+def _standardized(x: Any, axis: tuple[int, ...], eps: float, known: Any) -> Any:
+    deviation, inverse = _deviation(x, axis, eps, known)
+    return deviation * inverse
+
+
+normalized = array_op(
+    "normalized",
+    _normalized,
+    lambda g, y, x, w, b, *, axis, eps, known=None: _through(g * w, x, axis, eps, known),
+    lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g * _standardized(x, axis, eps, known), shape=w.shape),
+    lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g, shape=b.shape),
+    pushforwards=[
+        lambda t, y, x, w, b, *, axis, eps, known=None: w * _through(t, x, axis, eps, known),
+        lambda t, y, x, w, b, *, axis, eps, known=None: t * _standardized(x, axis, eps, known),
+        lambda t, y, x, w, b, *, axis, eps, known=None: broadcast_to(t, shape=x.shape),
+    ],
+    latex=r"\frac{{{0} - \mu}}{{\sigma}} \cdot {1} + {2}",
+    doc="(x - mean) / sqrt(variance + eps) * w + b, with mean and biased variance along some axes. Whoever knows the "
+    "mean and 1 / sqrt(variance + eps) of this x may hand them over, so that they are not computed again.",
+)
+
+
+class BatchNorm1d(Module):
+    """Every channel shifted and scaled to mean 0 and variance 1 over the batch, then scaled and shifted by parameters.
+
+    In training, mean and biased variance of the batch are used, and running estimates of the mean and of the unbiased
+    variance follow them; in evaluation the running estimates are used, so a fresh layer is then the identity, up to
+    eps.
+
+    Args:
+        num_features: the number of channels.
+        eps: added to the variance, so that a constant channel does no harm.
+        momentum: the weight of a new batch in the running estimates; None: they are the mean over all batches.
+        affine: whether there are parameters.
+        track_running_stats: False: there are no running estimates, and evaluation uses those of the batch.
+        dtype: of parameters and estimates.
+
+    Attributes:
+        weight, bias: (num_features,), ones and zeros at first, or None.
+        running_mean, running_var: (num_features,) arrays, the running estimates, or None.
+        num_batches_tracked: how many batches they have seen, an integer array.
+
+    Takes (batch, channels) or (batch, channels, length) and keeps the shape.
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
+    Raises ShapeError for any other shape, ValueError for one value a channel in training (its variance is unknown).
+
+    >>> norm = BatchNorm1d(2)
+    >>> norm(np.array([[1.0, 10.0], [3.0, 30.0]])).data.round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> norm.running_mean
+    array([0.2, 2. ])
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: Any = np.float64,
+    ) -> None:
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = Tensor(np.ones(num_features), dtype=dtype) if affine else None
+        self.bias = Tensor(np.zeros(num_features), dtype=dtype) if affine else None
+        self.running_mean: Any = None
+        self.running_var: Any = None
+        self.num_batches_tracked: Any = None
+        if track_running_stats:
+            self.register_buffer("running_mean", np.zeros(num_features, dtype))
+            self.register_buffer("running_var", np.ones(num_features, dtype))
+            self.register_buffer("num_batches_tracked", 0)
+
+    def forward(self, x: Any) -> Any:
+        """(batch, channels) or (batch, channels, length) to the same shape."""
+        x = _array(x, np.float64 if self.weight is None else self.weight.dtype)
+        if len(x.shape) not in (2, 3) or x.shape[1] != self.num_features:
+            n = self.num_features
+            raise ShapeError(f"{self} takes inputs of shape (batch, {n}) or (batch, {n}, length), got {x.shape}")
+        if self.training or self.running_mean is None:
+            return self._over_batch(x)
+        w, b, centre, variance = (
+            self._column(numbers, x) for numbers in (*self._parameters(), self.running_mean, self.running_var)
+        )
+        return (x - centre) * (w / np.sqrt(variance + self.eps)) + b
+
+    def _over_batch(self, x: Any) -> Any:
+        axis = (0,) if len(x.shape) == 2 else (0, 2)
+        n = math.prod(x.shape[i] for i in axis)
+        if n < 2 and self.training:
+            raise ValueError(
+                f"{self} needs more than one value for each channel in training, got an input of shape {x.shape}; "
+                "make the batch larger, or call eval()"
+            )
+        centre, inverse, variance = _statistics(x.data if isinstance(x, Node) else x, axis, self.eps)
+        if self.training and self.running_mean is not None:
+            self._follow(centre, variance, n)
+        w, b = (self._column(numbers, x) for numbers in self._parameters())
+        return normalized(x, w, b, axis=axis, eps=self.eps, known=(centre, inverse))
+
+    def _follow(self, centre: Any, variance: Any, n: int) -> None:
+        """Move the running estimates towards the moments of a batch with n values a channel."""
+        self.num_batches_tracked = self.num_batches_tracked + 1
+        rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean = self.running_mean + rate * (centre.ravel() - self.running_mean)
+        self.running_var = self.running_var + rate * (variance.ravel() * (n / (n - 1)) - self.running_var)
+
+    def _parameters(self) -> tuple[Any, Any]:
+        return (1.0, 0.0) if self.weight is None else (self.weight, self.bias)
+
+    def _column(self, numbers: Any, x: Any) -> Any:
+        """One number a channel, in a shape that broadcasts against x."""
+        return numbers if len(x.shape) == 2 or isinstance(numbers, float) else reshape(numbers, shape=(-1, 1))
+
+    def _describe(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}, "
+            f"track_running_stats={self.running_mean is not None}"
+        )
+
+
+class LayerNorm(Module):
+    """Every example shifted and scaled to mean 0 and variance 1 over its last axes, then by parameters.
+
+    Args:
+        normalized_shape: the sides of the last axes, or the side of the last one.
+        eps: added to the biased variance.
+        elementwise_affine: whether there are parameters.
+        bias: whether they include a bias.
+        dtype: of the parameters.
+
+    Attributes:
+        weight, bias: of shape normalized_shape, ones and zeros at first, or None.
+
+    Takes any shape that ends in normalized_shape, and keeps it. Source: Ba et al. 2016, arXiv:1607.06450.
+    Raises ShapeError for any other shape.
+
+    >>> LayerNorm(2, elementwise_affine=False)(np.array([[1.0, 3.0], [10.0, 30.0]])).round(3)
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float64,
+    ) -> None:
+        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps = eps
+        self.weight = Tensor(np.ones(self.normalized_shape), dtype=dtype) if elementwise_affine else None
+        self.bias = Tensor(np.zeros(self.normalized_shape), dtype=dtype) if elementwise_affine and bias else None
+
+    def forward(self, x: Any) -> Any:
+        """(..., *normalized_shape) to the same shape."""
+        x = _array(x, np.float64 if self.weight is None else self.weight.dtype)
+        n = len(self.normalized_shape)
+        if tuple(x.shape[len(x.shape) - n :]) != self.normalized_shape:
+            wanted = ", ".join(["...", *map(str, self.normalized_shape)])
+            raise ShapeError(f"{self} takes inputs of shape ({wanted}), got {x.shape}")
+        w, b = 1.0 if self.weight is None else self.weight, 0.0 if self.bias is None else self.bias
+        return normalized(x, w, b, axis=tuple(range(len(x.shape) - n, len(x.shape))), eps=self.eps)
+
+    def _describe(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"
+
+
+def _array(x: Any, dtype: Any) -> Any:
+    return x if hasattr(x, "shape") else np.asarray(x, dtype=dtype)

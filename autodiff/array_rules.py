@@ -244,7 +244,7 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     x = np.asarray(x)
     top, _, _, tail = _shifted_logs(grouped(x, axis))
     y = top + tail
-    return y.reshape(kept_shape(x.shape, axis)) if keepdims else y[..., 0][()]  # a 0-d result as a number
+    return (y.reshape(kept_shape(x.shape, axis)) if keepdims else y[..., 0])[()]  # a 0-d result as a number
 
 
 def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
@@ -271,7 +271,7 @@ logsumexp = reduction("logsumexp", _logsumexp, _logsumexp_weight, latex=r"\ln \s
 
 def _likeliest(p: Any, axis: Any) -> Any:
     """1 shared out among the largest of the probabilities p."""
-    return _ties(np.maximum.reduce(p, axis=normalize_axes(axis, p.ndim), keepdims=True), p, axis=axis)
+    return _ties(np.maximum.reduce(p, axis=normalize_axes(axis, np.ndim(p)), keepdims=True), p, axis=axis)
 
 
 def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:

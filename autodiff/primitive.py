@@ -129,7 +129,7 @@ class Primitive:
             y = self.scalar(*xs, **params)
         else:
             try:
-                y = self.array(*xs, **params)
+                y = self.array(*(map(np.asarray, xs) if on_floats else xs), **params)
             except ValueError as error:
                 if isinstance(error, (IndexError, ShapeError)):  # numpy's AxisError says it all
                     raise

@@ -169,14 +169,6 @@ ELEMENTWISE = [
         kind="floats unlike arrays", says="for Values",
     ),
     elementwise(
-        "int_sign", np.sign, ad.sign, 0.0, kind="a float gives an int", scalar=lambda x: (x > 0) - (x < 0),
-        kinks=lambda x: x, says="of floats it is a int, expected a float",
-    ),
-    elementwise(
-        "numpy_sin", np.sin, ad.sin, cos_of, kind="a float gives a float64", scalar=np.sin,
-        says="of floats it is a float64, expected a float",
-    ),
-    elementwise(
         "numpy_cos", np.sin, ad.sin, lambda y, x: np.cos(x), kind="a float gives a float64",
         says="of floats its partial 0 is a float64",
     ),

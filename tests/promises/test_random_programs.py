@@ -313,29 +313,7 @@ def number_calls():
 
 
 CALLS = number_calls()
-NO_INDEX = "getitem indexes a Python float, which has no index"
-NO_SHAPE = "log_softmax asks a Python float for its shape"
-STILL_DIFFERENT = {
-    "getitem ()": NO_INDEX,
-    "getitem None": NO_INDEX,
-    "getitem 0": NO_INDEX,
-    "flip": NO_INDEX,
-    "softmax over nothing": "the pullback of softmax asks a Python float for its number of axes",
-    "log_softmax over nothing": NO_SHAPE,
-    "log_softmax over all": NO_SHAPE,
-    "softmax_cross_entropy(axis=None)": NO_SHAPE,
-    "softmax_cross_entropy(axis=())": NO_SHAPE,
-    "logsumexp(keepdims=True)": "logsumexp with keepdims makes a 0-d array of a float",
-}
-each_call = pytest.mark.parametrize(
-    "label",
-    [
-        pytest.param(label, marks=[pytest.mark.xfail(reason=STILL_DIFFERENT[label], strict=True)])
-        if label in STILL_DIFFERENT
-        else label
-        for label in CALLS
-    ],
-)
+each_call = pytest.mark.parametrize("label", CALLS)
 
 
 def outcome(call, x):

@@ -166,7 +166,11 @@ class Optimizer:
         """The arrays to remember for every parameter, by name, with the number that fills them at the start."""
         return {}
 
-    def update(self, group: dict[str, Any], pieces: Iterable[tuple[Any, Any, dict[str, Any]]]) -> None:  # noqa: ARG002
+    def update(
+        self,
+        group: dict[str, Any],  # noqa: ARG002  # the signature that rules fill in
+        pieces: Iterable[tuple[Any, Any, dict[str, Any]]],  # noqa: ARG002  # likewise
+    ) -> None:
         """The rule: for p, g and state in pieces, change the array p, and the arrays in state, in place.
 
         A piece is a parameter or, of a large one, a block: the rule must treat every element by itself.

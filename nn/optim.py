@@ -511,7 +511,7 @@ class _Search(Optimizer):
         return loss
 
     def _search(self, closure: Callable[[], Any], loss: float, start: np.ndarray) -> None:
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define _search()")
 
 
 class LBFGS(_Search):

@@ -106,7 +106,7 @@ class _Recurrent(Module):
 
     def _step(self, driven: Any, recurrent: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
         """The next state from the products of the input and of h with their weights, (batch, gates * hidden)."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define _step()")
 
     def _split(self, product: Any, gates: int) -> list[Any]:
         """The parts that belong to each gate."""

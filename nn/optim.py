@@ -5,6 +5,7 @@ are taken element by element. A ``weight_decay`` w adds w p to g (AdamW and NAda
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -458,7 +459,7 @@ def _mu(group: dict[str, Any], t: int) -> float:
 # ---- optimizers that evaluate the loss more than once ---------------------------------------------------------------
 
 
-class _Search(Optimizer):
+class _Search(Optimizer, ABC):
     """What the optimizers share that evaluate the loss several times a step: the problem as one long vector."""
 
     def add_param_group(self, group: Any) -> None:
@@ -510,8 +511,9 @@ class _Search(Optimizer):
             raise
         return loss
 
+    @abstractmethod
     def _search(self, closure: Callable[[], Any], loss: float, start: np.ndarray) -> None:
-        raise TypeError(f"{type(self).__name__} does not define _search()")
+        """Set the parameters to where the loss is lower than at the start."""
 
 
 class LBFGS(_Search):

@@ -5,6 +5,7 @@ own last output h, and two biases. What comes in is multiplied for all times at 
 """
 
 import math
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from .module import Module
 __all__ = ["GRU", "LSTM", "RNN"]
 
 
-class _Recurrent(Module):
+class _Recurrent(Module, ABC):
     """What the three share: parameters, the loop over layers and times.
 
     A state is a tuple of arrays (batch, hidden), the first of which is the output h.
@@ -104,9 +105,9 @@ class _Recurrent(Module):
             return matmul(x, transpose(weight))
         return linear(x, weight, getattr(self, f"bias_{kind}_l{layer}"))
 
+    @abstractmethod
     def _step(self, driven: Any, recurrent: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
         """The next state from the products of the input and of h with their weights, (batch, gates * hidden)."""
-        raise TypeError(f"{type(self).__name__} does not define _step()")
 
     def _split(self, product: Any, gates: int) -> list[Any]:
         """The parts that belong to each gate."""

@@ -171,7 +171,7 @@ def test_a_hundred_steps_of_Tensors_are_those_that_PyTorch_made(case):
     assert_near(walk(getattr(optim, name)(tensors, **options), tensors, loss), RECORDED[f"path/{case}"])
 
 
-@pytest.mark.promise(5, 21)
+@pytest.mark.promise(21)
 @pytest.mark.parametrize("case", CASES)
 def test_Values_walk_the_path_of_Tensors(case):
     name, options = CASES[case]

@@ -26,11 +26,14 @@ from autodiff import (
     Value,
     abs,
     add,
+    array_op,
     clip,
     div,
     exp,
+    expm1,
     log,
     log1p,
+    log_softmax,
     mean,
     mean_binary_cross_entropy_with_logits,
     mean_squared_error,
@@ -246,6 +249,23 @@ def hinge_loss(scores: Any, labels: Any, *, reduction: str = "mean") -> Any:
 # ---- many classes ---------------------------------------------------------------------------------------------------
 
 
+def _label_weight(x: Any, mask: np.ndarray) -> Any:
+    """(p - 1) / rows where the mask is, and p / rows elsewhere, for p = softmax(x)."""
+    logs = log_softmax(x)
+    return mul(where(mask, expm1(logs), exp(logs)), x.shape[-1] / x.size)
+
+
+mean_label_cross_entropy = array_op(
+    "mean_label_cross_entropy",
+    lambda x, *, mask: -np.mean(log_softmax(x)[mask]),
+    lambda g, y, x, *, mask: mul(g, _label_weight(x, mask)),
+    pushforwards=[lambda t, y, x, *, mask: sum(mul(t, _label_weight(x, mask)))],
+    symbol="CE",
+    doc="The mean over the rows of x of -log softmax(x) at the one place of each row where the mask is True: the usual "
+    "cross-entropy of logits and class numbers as one node, without the probabilities of all classes.",
+)
+
+
 def cross_entropy(
     logits: Any,
     target: Any,
@@ -289,6 +309,8 @@ def cross_entropy(
         rows = softmax_cross_entropy(logits, _costs(name, p, label_smoothing, weight))
         return reduced(name, rows, reduction)
     kept = _kept(name, logits.shape, target, ignore_index)
+    if reduction == "mean" and weight is kept is None and not label_smoothing and target.size:
+        return mean_label_cross_entropy(logits, mask=target[..., None] == np.arange(classes))
     p = _one_hot(target if kept is None else np.where(kept, target, 0), classes, _dtype(logits))
     p = _costs(name, p, label_smoothing, weight)
     if kept is not None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 from autodiff import ShapeError, Tensor, Value
-from autodiff.testing import check_gradients
+from autodiff.testing import check_gradients, check_rule
 from nn import functional
 from nn.functional import (
     binary_cross_entropy,
@@ -474,3 +474,35 @@ def test_class_numbers_of_the_wrong_shape_or_kind_are_refused(loss):
 def test_probabilities_have_no_class_number_to_ignore():
     with pytest.raises(ValueError, match="ignore_index goes with class numbers; these targets are probabilities"):
         cross_entropy(np.zeros((1, 2)), np.array([[0.5, 0.5]]), ignore_index=0)
+
+
+# ---- the usual cross-entropy as one node ----------------------------------------------------------------------------
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_the_one_node_of_the_usual_cross_entropy_follows_the_rules_of_every_operation(rows, classes, seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(classes, size=rows)[:, None] == np.arange(classes)
+    assert check_rule(functional.mean_label_cross_entropy, rng.normal(size=(rows, classes)), mask=mask).ok
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_class_numbers_give_the_same_as_probabilities_of_0_and_1_in_every_order(rows, classes, seed):
+    rng = np.random.default_rng(seed)
+    x, labels = rng.normal(scale=3.0, size=(rows, classes)), rng.integers(classes, size=rows)
+    one = lambda z: cross_entropy(z, labels)
+    other = lambda z: cross_entropy(z, np.eye(classes)[labels])
+    assert one(x) == pytest.approx(other(x), rel=1e-14)
+    for derivative in (ad.grad, ad.hessian):
+        np.testing.assert_allclose(derivative(one)(x), derivative(other)(x), rtol=1e-12, atol=1e-15)
+
+
+def test_the_usual_cross_entropy_is_one_node_and_near_certainty_loses_no_digit():
+    logits = Tensor([[40.0, 0.0, -3.0], [0.0, -np.inf, 1.0]])
+    loss = cross_entropy(logits, np.array([0, 2]))
+    assert loss.parents == (logits,)
+    loss.backward()
+    p = np.exp(-40.0) + np.exp(-43.0)  # of the two other classes; 1 - softmax would give 0
+    assert logits.grad[0, 0] == pytest.approx(-p / 2, rel=1e-14)
+    assert logits.grad[1, 1] == 0.0
+    assert loss.item() == pytest.approx((np.log1p(p) + np.log1p(np.exp(-1.0))) / 2, rel=1e-15)

@@ -14,7 +14,14 @@ __all__ = ["Hook", "LoadedKeys", "Module", "StateDictError"]
 
 
 class StateDictError(ValueError):
-    """A state does not fit the module: a name is missing or unknown, or a shape or dtype differs."""
+    """A state does not fit the module: a name is missing or unknown, or a shape or dtype differs.
+
+    >>> try:
+    ...     Module().load_state_dict({"weight": 1.0})
+    ... except StateDictError as error:
+    ...     "weight" in str(error)
+    True
+    """
 
 
 class LoadedKeys(NamedTuple):
@@ -238,26 +245,35 @@ class Module:
           extra: not in the module
         """
         places = self._state()
-        missing = [name for name in places if name not in state]
-        unexpected = [name for name in state if name not in places]
-        found, wrong = {}, []
-        for name, place in places.items():
-            if name in state:
-                own, new = np.asarray(getattr(*place)), _as_array(state[name])
-                differences = _differences(own, new)
-                wrong += [f"{name}: {difference}" for difference in differences]
-                found[name] = new
-        if strict:
-            wrong += [f"{name}: missing in the state" for name in missing]
-            wrong += [f"{name}: not in the module" for name in unexpected]
+        found = {name: _as_array(x) for name, x in state.items() if name in places}
+        keys, wrong = self._compare({**state, **found}, strict=strict)
         if wrong:
             raise StateDictError("\n  ".join([f"the state does not fit {type(self).__name__}:", *wrong]))
         for name, new in found.items():
             holder, attribute = places[name]
             setattr(holder, attribute, new if isinstance(holder, Module) or new.ndim else new.item())
+        self._refreeze()
+        return keys
+
+    def _compare(self, state: Mapping[str, Any], *, strict: bool) -> tuple[LoadedKeys, list[str]]:
+        """Which names a state lacks or has too many, and all that is wrong; of arrays only shape and dtype are read."""
+        places = self._state()
+        missing = [name for name in places if name not in state]
+        unexpected = [name for name in state if name not in places]
+        wrong = []
+        for name, place in places.items():
+            if name in state:
+                differences = _differences(np.asarray(getattr(*place)), state[name])
+                wrong += [f"{name}: {difference}" for difference in differences]
+        if strict:
+            wrong += [f"{name}: missing in the state" for name in missing]
+            wrong += [f"{name}: not in the module" for name in unexpected]
+        return LoadedKeys(missing, unexpected), wrong
+
+    def _refreeze(self) -> None:
+        """Let the constants that stand for frozen parameters have the numbers of these."""
         for module in self.modules():
             vars(module).update({name: _constant(part) for name, part in module._frozen.items()})
-        return LoadedKeys(missing, unexpected)
 
     def _state(self) -> dict[str, tuple[Any, str]]:
         """Where each array of the state is found: {dotted name: (a parameter and "data", or a module and a name)}."""
@@ -380,7 +396,7 @@ def _as_array(x: Any) -> np.ndarray:
     return np.array(np.asarray(x.data if isinstance(x, Node) else x))  # asarray also takes a torch tensor
 
 
-def _differences(own: np.ndarray, new: np.ndarray) -> Iterator[str]:
+def _differences(own: np.ndarray, new: Any) -> Iterator[str]:
     if own.shape != new.shape:
         yield f"shape {own.shape} here, {new.shape} in the state"
     if own.dtype != new.dtype:

@@ -104,7 +104,8 @@ def test_the_table_fits_a_terminal_of_120_columns(listing):
 
 def test_the_promises_are_numbered_without_a_gap():
     assert list(PROMISES) == list(range(1, 32))
-    assert {number for number, promise in PROMISES.items() if promise.due} == {*range(1, 21), *range(27, 32)}
+    due = {number for number, promise in PROMISES.items() if promise.due}
+    assert due == {*range(1, 21), 22, 23, 25, *range(27, 32)}
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------------------
@@ -128,9 +129,9 @@ ERROR = Figure("relative error", 3e-16, 1e-12)
         (16, [case("passed"), case("not run")], "NOT RUN"),
         (16, [case("skipped")], "SKIPPED"),
         (16, [], "NO TEST"),
-        (22, [], "not yet"),
-        (22, [case("passed")], "so far"),
-        (22, [case("failed")], "FAILED"),
+        (24, [], "not yet"),
+        (24, [case("passed")], "so far"),
+        (24, [case("failed")], "FAILED"),
     ],
 )
 def test_the_verdict_is_that_of_the_worst_case(number, cases, word):
@@ -203,8 +204,8 @@ def test_a_promise_that_is_due_and_has_no_test_fails_the_command(monkeypatch, ca
     monkeypatch.setattr(pytest, "main", lambda *_, **__: pytest.ExitCode.NO_TESTS_COLLECTED)
     assert main(["17"]) == 1
     assert "NO TEST: 1 (17)" in capsys.readouterr().out
-    assert main(["22"]) == 0
-    assert "not yet: 1 (22)" in capsys.readouterr().out
+    assert main(["24"]) == 0
+    assert "not yet: 1 (24)" in capsys.readouterr().out
 
 
 def test_an_error_of_pytest_is_handed_on(monkeypatch, capsys):

@@ -44,7 +44,13 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 
 
 class ImageData(NamedTuple):
-    """Images to learn from and to test with: uint8 of shape (n, height, width), and labels, int64 of shape (n,)."""
+    """Images to learn from and to test with: uint8 of shape (n, height, width), and labels, int64 of shape (n,).
+
+    >>> images, labels = np.zeros((3, 28, 28), np.uint8), np.arange(3)
+    >>> train_images, train_labels, *_ = ImageData(images, labels, images[:1], labels[:1])
+    >>> train_images.shape, train_labels.tolist()
+    ((3, 28, 28), [0, 1, 2])
+    """
 
     train_images: np.ndarray
     train_labels: np.ndarray

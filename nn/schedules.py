@@ -306,6 +306,15 @@ class Scheduler:
     """A schedule attached to an optimizer; ``attach`` makes it.
 
     ``scheduler.t`` is the step whose rate the optimizer has.
+
+    >>> from autodiff import Value
+    >>> from nn.optim import SGD
+    >>> optimizer = SGD([Value(1.0)])
+    >>> scheduler = attach(optimizer, exponential(1.0, gamma=0.5))
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> scheduler.t, optimizer.lr
+    (1, 0.5)
     """
 
     def __init__(self, optimizer: Optimizer, schedules: list[Schedule]) -> None:
@@ -475,7 +484,11 @@ def _is_number(x: Any) -> bool:
 
 @dataclass(frozen=True)
 class LRScan:
-    """What ``lr_scan`` found: the rates it tried, the loss before each of these steps, and the rate it recommends."""
+    """What ``lr_scan`` found: the rates it tried, the loss before each of these steps, and the rate it recommends.
+
+    >>> LRScan(rates=[0.01, 0.1, 1.0], losses=[1.0, 0.5, 9.0], suggestion=0.05).suggestion
+    0.05
+    """
 
     rates: list[float]
     losses: list[float]

@@ -15,7 +15,13 @@ __all__ = ["Flow", "Summary", "SummaryRow", "summary", "trace"]
 
 
 class SummaryRow(NamedTuple):
-    """One module of a summary, without those inside it."""
+    """One module of a summary, without those inside it.
+
+    >>> from nn import Linear
+    >>> row = summary(Linear(3, 2), (1, 3)).rows[0]
+    >>> row.type, row.output_shape, row.parameters, row.bytes
+    ('Linear', (1, 2), 8, 64)
+    """
 
     name: str
     type: str
@@ -29,7 +35,13 @@ class SummaryRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """The modules of a network with their output shapes and parameters; printed, a table."""
+    """The modules of a network with their output shapes and parameters; printed, a table.
+
+    >>> from nn import Linear, ReLU, Sequential
+    >>> table = summary(Sequential(Linear(3, 4), ReLU(), Linear(4, 2)), (1, 3))
+    >>> table.parameters, table.bytes, table.frozen, [row.parameters for row in table.rows]
+    (26, 208, 0, [16, 0, 10])
+    """
 
     rows: tuple[SummaryRow, ...]
     frozen: int
@@ -163,7 +175,16 @@ def _shape(x: Any) -> tuple[int, ...]:
 
 @dataclass
 class Flow:
-    """What a module was given, what it returned, and the gradient of that, as plain arrays of the last call."""
+    """What a module was given, what it returned, and the gradient of that, as plain arrays of the last call.
+
+    >>> from autodiff import Tensor
+    >>> from nn import ReLU
+    >>> relu = ReLU()
+    >>> with trace(relu) as flows:
+    ...     (relu(Tensor([1.0, -2.0])) * 3.0).sum().backward()
+    >>> flows["ReLU"]
+    Flow(input=array([ 1., -2.]), output=array([1., 0.]), gradient=array([3., 3.]))
+    """
 
     input: Any
     output: Any

@@ -70,6 +70,22 @@ def test_every_public_name_has_a_docstring(package):
     ] == []
 
 
+def test_every_public_class_and_function_of_nn_shows_an_example(modules, figure):
+    """Also those that are public in a module of their own, such as nn.schedules."""
+    homes = [module.name for module in modules if module.name.startswith("nn.") and not module.name.startswith("nn._")]
+    homes.remove("nn.demo")  # a program; its example is the command `autodiff demo`
+    names = {
+        f"{home}.{name}": getattr(module, name)
+        for home in homes
+        for module in [importlib.import_module(home)]
+        for name in getattr(module, "__all__", ())
+    }
+    things = {name: thing for name, thing in names.items() if isinstance(thing, (type, types.FunctionType))}
+    figure(f"public classes and functions of nn, each with an example: {len(things)}")
+    assert len(things) >= 140
+    assert [name for name, thing in things.items() if ">>>" not in (own_docstring(thing) or "")] == []
+
+
 def test_every_public_member_of_a_public_class_has_a_docstring(package):
     silent = []
     for name in package.__all__:

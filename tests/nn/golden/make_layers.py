@@ -3,8 +3,9 @@
     python tests/nn/golden/make_layers.py
 
 writes modules.json beside it: for every case the layer's name and options as ours takes them, its state before and
-after, inputs, outputs, and the gradients of sum(output * weight) by everything. All drawn numbers are rounded, so that
-they are short to write; computed ones have all their digits.
+after, inputs, outputs, and the gradients of sum(output * weight) by everything. And batch_norm.json: what its running
+estimates are after each of several batches. All drawn numbers are rounded, so that they are short to write; computed
+ones have all their digits.
 """
 
 import json
@@ -16,9 +17,20 @@ import torch
 HERE = Path(__file__).resolve().parent
 
 
-def cases():
+class Function(torch.nn.Module):
+    """A function of PyTorch's that is no layer there."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def cases(seed=11):
     """Yield (name of our layer, its options, torch's layer, inputs, whether in training)."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
 
     def draw(*shape):
         return rng.normal(size=shape).round(3)
@@ -38,6 +50,8 @@ def cases():
     yield from normalizations(nn, draw)
     yield from convolutions(nn, draw)
     yield from recurrences(nn, draw)
+    yield from activations(nn, draw)
+    yield from corners(nn, draw)
 
 
 def normalizations(nn, draw):
@@ -91,6 +105,75 @@ def recurrences(nn, draw):
     yield "RNN", options, nn.RNN(3, 2, nonlinearity="relu"), [draw(4, 2, 3)], True
 
 
+def activations(nn, draw):
+    """Every activation, with and without its options; the last number of the input is far out."""
+    functions = {
+        "ReLU": nn.ReLU(),
+        "SELU": nn.SELU(),
+        "GELU": nn.GELU(),
+        "SiLU": nn.SiLU(),
+        "Sigmoid": nn.Sigmoid(),
+        "Tanh": nn.Tanh(),
+        "Softplus": nn.Softplus(threshold=1000.0),  # by default it is cut off at 20, where it differs by 2e-9
+        "Softsign": nn.Softsign(),
+        "LogSigmoid": nn.LogSigmoid(),
+        "Arctan": Function(torch.arctan),
+        "Step": Function(lambda x: (x > 0.0) + 0.0 * x),  # with a derivative, which is zero
+        "Identity": nn.Identity(),
+        "LeakyReLU": nn.LeakyReLU(),
+        "ELU": nn.ELU(),
+        "Softmax": nn.Softmax(-1),
+        "LogSoftmax": nn.LogSoftmax(-1),
+    }
+    chosen = [(name, {}, function) for name, function in functions.items()]
+    chosen += [("LeakyReLU", {"negative_slope": 0.2}, nn.LeakyReLU(0.2)), ("ELU", {"alpha": 0.7}, nn.ELU(0.7))]
+    for name, options, function in chosen:
+        x = 3.0 * draw(2, 3)
+        x[1, 2] = 30.0
+        yield name, options, function, [x], True
+
+
+def corners(nn, draw):
+    """Options together, and inputs of other ranks."""
+    yield "Linear", {"in_features": 3, "out_features": 2}, nn.Linear(3, 2), [draw(3)], True
+    for p, training in ((0.0, True), (1.0, True), (0.3, False)):
+        yield "Dropout", {"p": p}, nn.Dropout(p), [draw(4, 3)], training
+    yield "Flatten", {"start_axis": -2, "end_axis": -1}, nn.Flatten(-2, -1), [draw(2, 3, 2, 2)], True
+    for options in ({"kernel_size": 1}, {"kernel_size": 2, "stride": 2, "padding": 1, "dilation": 2, "bias": False}):
+        yield (
+            "Conv2d",
+            {"in_channels": 2, "out_channels": 2, **options},
+            nn.Conv2d(2, 2, **options),
+            [draw(2, 2, 5, 4)],
+            True,
+        )
+    for name in ("RNN", "GRU", "LSTM"):
+        options = {"input_size": 2, "hidden_size": 3, "num_layers": 3, "bias": False}
+        states = [draw(3, 2, 3) for _ in range(2 if name == "LSTM" else 1)]
+        yield name, options, getattr(nn, name)(**options), [draw(3, 2, 2), *states], True
+    options = {"input_size": 2, "hidden_size": 3, "num_layers": 2, "nonlinearity": "relu"}
+    yield "RNN", options, nn.RNN(**options), [draw(3, 2, 2), draw(2, 2, 3)], True
+
+
+def batch_norms():
+    """Yield the options of a batch norm, and the batches that come one after the other."""
+    rng = np.random.default_rng(13)
+    for shape in ((6, 3), (4, 3, 2)):
+        for options in ({}, {"momentum": 0.3, "eps": 0.01}, {"momentum": None}, {"affine": False}):
+            yield {"num_features": 3, **options}, rng.normal(0.5, 2.0, (5, *shape)).round(3)
+
+
+def follow(options, batches):
+    """Return the state and the outputs after each batch, and what the last batch gives in evaluation."""
+    layer = torch.nn.BatchNorm1d(**options).double()
+    seen = []
+    for batch in torch.tensor(batches):
+        y = layer(batch)
+        seen.append({"output": y.tolist(), "state": state(layer)})
+    evaluated = layer.eval()(torch.tensor(batches[-1])).tolist()
+    return {"options": options, "batches": batches.tolist(), "seen": seen, "evaluated": evaluated}
+
+
 def flat(x):
     return [x] if isinstance(x, torch.Tensor) else [tensor for part in x for tensor in flat(part)]
 
@@ -132,7 +215,9 @@ def record(name, options, layer, inputs, training):
 
 def main():
     made = [record(*case) for case in cases()]
-    (HERE / "modules.json").write_text(json.dumps(made, separators=(",", ":")) + "\n", encoding="ascii")
+    followed = [follow(*case) for case in batch_norms()]
+    for name, content in (("modules", made), ("batch_norm", followed)):
+        (HERE / f"{name}.json").write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="ascii")
 
 
 if __name__ == "__main__":

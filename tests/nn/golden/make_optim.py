@@ -32,6 +32,7 @@ CASES = {
     "Adadelta": ("Adadelta", {}),
     "Adadelta-all": ("Adadelta", {"lr": 0.7, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
     "RMSprop": ("RMSprop", {}),
+    "RMSprop-rate": ("RMSprop", {"lr": 0.05}),
     "RMSprop-momentum": ("RMSprop", {"alpha": 0.9, "eps": 1e-4, "momentum": 0.7}),
     "RMSprop-centered": ("RMSprop", {"alpha": 0.9, "eps": 1e-2, "centered": True}),
     "RMSprop-all": ("RMSprop", {"alpha": 0.9, "eps": 1e-2, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
@@ -103,6 +104,7 @@ PLATEAU = {
     "default": {"factor": 0.5, "patience": 2},
     "cooldown": {"factor": 0.5, "patience": 1, "cooldown": 3, "min_lr": 0.05, "threshold": 0.1},
     "absolute": {"factor": 0.3, "patience": 1, "threshold": 0.2, "threshold_mode": "abs"},
+    "eps": {"factor": 0.5, "patience": 1, "eps": 0.05},
     "max": {"mode": "max", "factor": 0.7, "patience": 3, "threshold": 0.05},
     "max-absolute": {"mode": "max", "factor": 0.7, "patience": 2, "threshold": 0.1, "threshold_mode": "abs"},
 }

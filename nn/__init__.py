@@ -26,6 +26,7 @@ from .activations import (
     Step,
     Tanh,
 )
+from .callbacks import Callback, CSVLogger, EarlyStopping, History, LambdaCallback, ModelCheckpoint, Run, TerminateOnNaN
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import AvgPool2d, Conv2d, MaxPool2d
 from .data import (
@@ -72,10 +73,13 @@ from .optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
+from .recorders import GradientFlow, TensorBoardLogger
 from .recurrent import GRU, LSTM, RNN
+from .saving import LoadError, Saved, load, save
 from .scalar import MLP, Layer, Neuron, vectorize
 from .schedules import ReduceLROnPlateau, attach, lr_scan
 from .summary import Flow, Summary, SummaryRow, summary, trace
+from .train import evaluate, fit
 
 __all__ = [
     "ELU",
@@ -101,27 +105,34 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "CSVLogger",
+    "Callback",
     "Chi2Loss",
     "ConfusionMatrix",
     "Conv2d",
     "CrossEntropyLoss",
     "DataLoader",
     "Dropout",
+    "EarlyStopping",
     "Embedding",
     "Flatten",
     "Flow",
     "GradientDescent",
+    "GradientFlow",
     "HingeLoss",
+    "History",
     "Hook",
     "HuberLoss",
     "Identity",
     "ImageData",
     "KLDivLoss",
     "L1Loss",
+    "LambdaCallback",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LoadError",
     "LoadedKeys",
     "LogSigmoid",
     "LogSoftmax",
@@ -129,6 +140,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Metric",
+    "ModelCheckpoint",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -141,6 +153,8 @@ __all__ = [
     "ReLU",
     "Recall",
     "ReduceLROnPlateau",
+    "Run",
+    "Saved",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -153,12 +167,17 @@ __all__ = [
     "Summary",
     "SummaryRow",
     "Tanh",
+    "TensorBoardLogger",
     "TensorDataset",
+    "TerminateOnNaN",
     "TopKAccuracy",
     "attach",
     "clip_grad_norm_",
     "clip_grad_value_",
     "collate",
+    "evaluate",
+    "fit",
+    "load",
     "load_digits",
     "load_fashion_mnist",
     "load_iris",
@@ -166,6 +185,7 @@ __all__ = [
     "lr_scan",
     "random_split",
     "read_idx",
+    "save",
     "standardize",
     "summary",
     "trace",

@@ -1,6 +1,7 @@
 """Module: what every neuron, layer, network and loss is. It finds its own parameters and says what it is."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from reprlib import recursive_repr
 from types import MappingProxyType
@@ -340,6 +341,17 @@ class Module:
         lines = [f"  ({name}): " + repr(part).replace("\n", "\n  ") for name, part in inside]
         body = "\n" + "\n".join(lines) + "\n" if lines else self._describe()
         return f"{type(self).__name__}({body})"
+
+
+@contextmanager
+def modes_kept(module: Module) -> Iterator[None]:
+    """Put a module and all inside it back into the modes they were in."""
+    modes = {inside: inside.training for inside in module.modules()}
+    try:
+        yield
+    finally:
+        for inside, mode in modes.items():
+            inside.training = mode
 
 
 def _walk(root: Module, *, deep: bool = True, frozen: bool = False) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autodiff import Node, no_grad
 
-from .module import Module
+from .module import Module, modes_kept
 
 __all__ = ["Flow", "Summary", "SummaryRow", "summary", "trace"]
 
@@ -111,17 +111,14 @@ def summary(module: Module, input_shape: tuple[int, ...], *, dtype: Any = np.flo
     def note(called: Module, inputs: Any, output: Any) -> None:  # noqa: ARG001  # what a forward hook is given
         shapes[called] = _shape(output)
 
-    modes = {inside: inside.training for inside in module.modules()}
-    hooks = [inside.register_forward_hook(note) for inside in modes]
+    hooks = [inside.register_forward_hook(note) for inside in module.modules()]
     try:
-        with no_grad():
+        with no_grad(), modes_kept(module):
             module.eval()(np.zeros(input_shape, dtype))
     finally:
         for hook in hooks:
             hook.remove()
-        for inside, mode in modes.items():
-            inside.training = mode
-    owned = _owned(module)
+    owned = owned_parameters(module)
     rows = [
         SummaryRow(
             name or type(inside).__name__,
@@ -137,7 +134,7 @@ def summary(module: Module, input_shape: tuple[int, ...], *, dtype: Any = np.flo
     return Summary(tuple(rows), sum(row.parameters for row in rows) - learnt)
 
 
-def _owned(module: Module) -> dict[Module, list[Any]]:
+def owned_parameters(module: Module) -> dict[Module, list[Any]]:
     """The parameters that each module has itself, not through a module inside it; shared ones where they come first."""
     owners = dict(module.named_modules())
     owned: dict[Module, list[Any]] = {inside: [] for inside in owners.values()}

@@ -42,7 +42,12 @@ LEVELS = {
 # Third-party packages that a module of the engine may import when it is imported itself. Everything else waits for the
 # function that needs it.
 EAGER = {"numpy"}
-EAGER_IN = {"autodiff.testing.strategies": {"hypothesis"}, "autodiff.testing.plugin": {"pytest"}}
+EAGER_IN = {
+    "autodiff.testing.strategies": {"hypothesis"},
+    "autodiff.testing.plugin": {"pytest"},
+    "nn.sklearn": {"sklearn"},  # its classes are theirs
+    "nn._estimator": {"sklearn", "scipy"},  # likewise
+}
 
 HEAVY = {"graphviz", "matplotlib", "hypothesis", "numba", "jax", "nn", "tqdm", "safetensors", "sklearn", "IPython"}
 

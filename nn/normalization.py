@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,61 +15,60 @@ __all__ = ["BatchNorm1d", "LayerNorm"]
 
 def _mean(x: Any, axis: tuple[int, ...]) -> Any:
     """The mean along some axes, kept as 1 (or left out, if it is the first of two)."""
-    if axis == (0,) and type(x) is np.ndarray and x.ndim == 2:
-        return np.full(len(x), 1.0 / len(x) if len(x) else 1.0, x.dtype).dot(
-            x
-        )  # much faster than a sum along that axis
+    if axis == (0,) and type(x) is np.ndarray and x.ndim == 2:  # a product is much faster than a sum along that axis
+        return np.full(len(x), 1.0 / len(x) if len(x) else 1.0, x.dtype).dot(x)
     return mean(x, axis=axis, keepdims=True)
 
 
-def _statistics(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
-    """The mean, 1 / sqrt(variance + eps), and the variance, which is the biased one."""
+class Standardized(NamedTuple):
+    """A batch less its mean, divided by its deviation; and what that took. Arrays, or nodes if the batch is one."""
+
+    z: Any
+    inverse: Any
+    """1 / sqrt(variance + eps)."""
+    centre: Any
+    variance: Any
+    """The biased one."""
+
+
+def standardized(x: Any, axis: tuple[int, ...], eps: float, known: Standardized | None = None) -> Standardized:
+    """Standardise x along some axes, unless it is plain data of which that is known."""
+    if known is not None and not isinstance(x, Node):
+        return known
     centre = _mean(x, axis)
     deviation = x - centre
     variance = _mean(deviation * deviation, axis)
-    return centre, 1.0 / np.sqrt(variance + eps), variance  # np.sqrt of a node is a node
-
-
-def _deviation(x: Any, axis: tuple[int, ...], eps: float, known: Any) -> tuple[Any, Any]:
-    """x less its mean, and 1 / sqrt(variance + eps), which are known if x is plain data."""
-    centre, inverse = _statistics(x, axis, eps)[:2] if known is None or isinstance(x, Node) else known
-    return x - centre, inverse
+    inverse = 1.0 / np.sqrt(variance + eps)  # np.sqrt of a node is a node
+    return Standardized(deviation * inverse, inverse, centre, variance)
 
 
 def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, known: Any = None) -> Any:
-    centre, inverse = known or _statistics(x, axis, eps)[:2]
-    y = np.subtract(x, centre, dtype=np.result_type(x, w, b))
-    y *= w * inverse
+    z = standardized(x, axis, eps, known).z
+    y = np.multiply(z, w, dtype=np.result_type(z, w, b))
     y += b
     return y
 
 
 def _through(g: Any, x: Any, axis: tuple[int, ...], eps: float, known: Any) -> Any:
-    """The Jacobian of the standardised x, (1 - 1/n - y y'/n) / deviation, is symmetric: both ways the same."""
-    deviation, inverse = _deviation(x, axis, eps, known)
-    along = deviation * (_mean(g * deviation, axis) * inverse * inverse)
-    return (g - _mean(g, axis) - along) * inverse
-
-
-def _standardized(x: Any, axis: tuple[int, ...], eps: float, known: Any) -> Any:
-    deviation, inverse = _deviation(x, axis, eps, known)
-    return deviation * inverse
+    """The Jacobian of the standardised x, (1 - 1/n - z z'/n) / deviation, is symmetric: both ways the same."""
+    z, inverse, _, _ = standardized(x, axis, eps, known)
+    return (g - _mean(g, axis) - z * _mean(g * z, axis)) * inverse
 
 
 normalized = array_op(
     "normalized",
     _normalized,
     lambda g, y, x, w, b, *, axis, eps, known=None: _through(g * w, x, axis, eps, known),
-    lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g * _standardized(x, axis, eps, known), shape=w.shape),
+    lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g * standardized(x, axis, eps, known).z, shape=w.shape),
     lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g, shape=b.shape),
     pushforwards=[
         lambda t, y, x, w, b, *, axis, eps, known=None: w * _through(t, x, axis, eps, known),
-        lambda t, y, x, w, b, *, axis, eps, known=None: t * _standardized(x, axis, eps, known),
+        lambda t, y, x, w, b, *, axis, eps, known=None: t * standardized(x, axis, eps, known).z,
         lambda t, y, x, w, b, *, axis, eps, known=None: broadcast_to(t, shape=x.shape),
     ],
     latex=r"\frac{{{0} - \mu}}{{\sigma}} \cdot {1} + {2}",
-    doc="(x - mean) / sqrt(variance + eps) * w + b, with mean and biased variance along some axes. Whoever knows the "
-    "mean and 1 / sqrt(variance + eps) of this x may hand them over, so that they are not computed again.",
+    doc="(x - mean) / sqrt(variance + eps) * w + b, with mean and biased variance along some axes. Whoever has "
+    "standardised this x may hand that over, so that it is not done again.",
 )
 
 
@@ -149,11 +148,11 @@ class BatchNorm1d(Module):
                 f"{self} needs more than one value for each channel in training, got an input of shape {x.shape}; "
                 "make the batch larger, or call eval()"
             )
-        centre, inverse, variance = _statistics(x.data if isinstance(x, Node) else x, axis, self.eps)
+        known = standardized(x.data if isinstance(x, Node) else x, axis, self.eps)
         if self.training and self.running_mean is not None:
-            self._follow(centre, variance, n)
+            self._follow(known.centre, known.variance, n)
         w, b = (self._column(numbers, x) for numbers in self._parameters())
-        return normalized(x, w, b, axis=axis, eps=self.eps, known=(centre, inverse))
+        return normalized(x, w, b, axis=axis, eps=self.eps, known=known)
 
     def _follow(self, centre: Any, variance: Any, n: int) -> None:
         """Move the running estimates towards the moments of a batch with n values a channel."""
@@ -219,7 +218,9 @@ class LayerNorm(Module):
             wanted = ", ".join(["...", *map(str, self.normalized_shape)])
             raise ShapeError(f"{self} takes inputs of shape ({wanted}), got {x.shape}")
         w, b = 1.0 if self.weight is None else self.weight, 0.0 if self.bias is None else self.bias
-        return normalized(x, w, b, axis=tuple(range(len(x.shape) - n, len(x.shape))), eps=self.eps)
+        axis = tuple(range(len(x.shape) - n, len(x.shape)))
+        known = standardized(x.data if isinstance(x, Node) else x, axis, self.eps)
+        return normalized(x, w, b, axis=axis, eps=self.eps, known=known)
 
     def _describe(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"

@@ -90,6 +90,19 @@ PROMISES = (
         Promise(f"2-4-1: {peer} / autodiff", _step("tensor-2-4-1", peer), _step("tensor-2-4-1", "autodiff"), at_least=3)
         for peer in ("pytorch", "pytorch, one thread")
     ),
+    *(
+        Promise(f"{what}: autodiff / NumPy by hand", _alone(name, "autodiff"), _alone(name, "numpy"), at_most=bound)
+        for what, name, bound in (
+            ("batch norm, dropout", "deep-batch-norm-dropout", 1.3),
+            ("convolutions", "deep-convolutions", 3),
+        )
+    ),
+    Promise(
+        "batch norm, dropout: pytorch / autodiff",
+        _step("deep-batch-norm-dropout", "pytorch"),
+        _step("deep-batch-norm-dropout", "autodiff"),
+        at_least=1,
+    ),
     Promise(
         "import autodiff, above import numpy",
         ("import-time", "autodiff", "import"),

@@ -8,7 +8,7 @@ import pytest
 import nn
 from autodiff import Value
 
-from . import scalar_steps, tensor_steps
+from . import deep_steps, scalar_steps, tensor_steps
 from .__main__ import main
 
 
@@ -16,6 +16,11 @@ from .__main__ import main
 def test_tensor_step_gives_the_loss_and_gradients_of_numpy_by_hand(name: str) -> None:
     problem = tensor_steps.PROBLEMS[name]
     assert tensor_steps.disagreement(problem, tensor_steps.Ours(problem)) <= 1e-12
+
+
+@pytest.mark.parametrize("name", deep_steps.PROBLEMS)
+def test_deep_step_gives_the_losses_and_parameters_of_numpy_by_hand(name: str) -> None:
+    assert deep_steps.disagreement(name) <= 1e-10
 
 
 def test_disagreement_notices_one_wrong_gradient() -> None:

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from . import footprint, scalar_steps, tensor_steps
+from . import deep_steps, footprint, scalar_steps, tensor_steps
 from .timing import Candidate, Samples, collector_off, measure
 
 CHAIN_LENGTH = 100_000
@@ -88,6 +88,21 @@ def _contestant(name: str, entry: tensor_steps.Entry) -> Candidate:
     return Candidate(entry.name, {"step": entry.contestant(problem).step}, entry.setting)
 
 
+def deep_step(name: str, options: Options) -> list[Samples]:
+    """Ours against NumPy by hand alone, as in a user's process, and in turn with PyTorch."""
+    if not (error := deep_steps.disagreement(name)) <= 1e-10:
+        raise RuntimeError(f"{name}: autodiff does not compute what NumPy by hand does; error {error:.1e}")
+
+    def candidates(*, peers: bool) -> list[Candidate]:
+        found = deep_steps.contestants(name, peers=peers)
+        return [Candidate(who, {"step": contestant.step}) for who, contestant in found.items()]
+
+    samples = measure(name, candidates(peers=False), options.rounds, options.seconds, "step, alone")
+    if options.takes("torch"):
+        samples += measure(name, candidates(peers=True), options.rounds, options.seconds)
+    return samples
+
+
 def import_time(name: str, options: Options) -> list[Samples]:
     return footprint.import_times(name, options.rounds)
 
@@ -113,6 +128,7 @@ WORKLOADS: dict[str, Callable[[str, Options], list[Samples]]] = {
     "scalar-mlp": scalar_mlp,
     "scalar-chain": scalar_chain,
     **dict.fromkeys(tensor_steps.PROBLEMS, tensor_step),
+    **dict.fromkeys(deep_steps.PROBLEMS, deep_step),
     "import-time": import_time,
     "node-memory": node_memory,
 }

@@ -100,7 +100,9 @@ def test_live_pytorch_and_ours_read_each_other_and_agree(tmp_path, dtype):
     from safetensors.torch import load_file, save_file
 
     x = np.random.default_rng(0).normal(size=(6, 3)).astype(dtype)
-    theirs, ours = torch_network(torch).to(torch.from_numpy(x).dtype), network(seed=4, dtype=dtype)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # LayerNorm magnifies the rounding of two outputs that happen to be nearly equal
+        theirs, ours = torch_network(torch).to(torch.from_numpy(x).dtype), network(seed=4, dtype=dtype)
     theirs(torch.from_numpy(x))  # moves the running estimates
     # float64: a few roundings of 1e-16 through five layers
     tolerance = FLOAT32 if dtype == np.float32 else {"rtol": 1e-13, "atol": 1e-13}

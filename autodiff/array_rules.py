@@ -67,7 +67,7 @@ def _sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
 
 
 sum_to = array_op("sum_to", _sum_to, lambda g, y, x, *, shape: broadcast_to(g, shape=shape_of(x)))
-cast = array_op("cast", lambda x, *, dtype: np.asarray(x).astype(dtype), lambda g, y, x, *, dtype: g)
+cast = array_op("cast", lambda x, *, dtype: x.astype(dtype), lambda g, y, x, *, dtype: g)
 item = array_op("item", lambda x: x.item(), lambda g, y, x: broadcast_to(g, shape=shape_of(x)), scalar=float)
 
 
@@ -232,7 +232,7 @@ def _difference(x: Any, top: Any) -> tuple[Any, Any]:
 def _shifted_logs(x: Any) -> tuple[Any, Any, Any, Any]:
     """(max, x - max, log of the sum of exp(x - max)) along the last axis, kept; the sum leaves out its 1."""
     top = np.maximum.reduce(x, axis=-1, keepdims=True)
-    shifted, lost = _difference(x, np.where(np.isfinite(top), top, 0))
+    shifted, lost = _difference(x, np.where(top == -np.inf, 0, top))
     e = np.exp(shifted, order="C")
     e += e * lost
     lines = e.reshape(-1, x.shape[-1])  # a view: e is contiguous
@@ -241,9 +241,8 @@ def _shifted_logs(x: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    x = np.asarray(x)
     top, _, _, tail = _shifted_logs(grouped(x, axis))
-    y = top + tail
+    y = np.where(np.isinf(top), top, top + tail)
     return (y.reshape(kept_shape(x.shape, axis)) if keepdims else y[..., 0])[()]  # a 0-d result as a number
 
 
@@ -254,8 +253,7 @@ def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
 
 def _softmax(x: Any, *, axis: Any = -1) -> Any:
     axes = normalize_axes(axis, len(shape_of(x)))
-    top = np.maximum.reduce(x, axis=axes, keepdims=True)
-    shifted, lost = _difference(x, np.where(np.isfinite(top), top, 0))
+    shifted, lost = _difference(x, np.maximum.reduce(x, axis=axes, keepdims=True))
     e = np.exp(shifted)
     e += e * lost
     return e / _add_up(e, axis=axes, keepdims=True)
@@ -263,20 +261,15 @@ def _softmax(x: Any, *, axis: Any = -1) -> Any:
 
 def _logsumexp_weight(y: Any, x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     empty = equal(y, -INFINITY)  # all -inf: the weights are 0, not exp(-inf + inf)
-    return where(empty, 0.0, exp(sub(x, where(empty, 0.0, y))))
+    return exp(sub(x, where(empty, 0.0, y)))
 
 
 logsumexp = reduction("logsumexp", _logsumexp, _logsumexp_weight, latex=r"\ln \sum e^{{{0}}}")
 
 
-def _likeliest(p: Any, axis: Any) -> Any:
-    """1 shared out among the largest of the probabilities p."""
-    return _ties(np.maximum.reduce(p, axis=normalize_axes(axis, np.ndim(p)), keepdims=True), p, axis=axis)
-
-
 def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
     """The Jacobian diag(y) - y y' is symmetric, so this is pullback and pushforward in one."""
-    g = sub(g, sum(mul(_likeliest(raw(y), axis), g), axis=axis, keepdims=True))  # else 1 - y would cancel
+    g = sub(g, sum(mul(raw(y), g), axis=axis, keepdims=True))  # else 1 - y would cancel where y is near 1
     return mul(y, sub(g, sum(mul(y, g), axis=axis, keepdims=True)))
 
 
@@ -495,7 +488,7 @@ def _einsum_operand(i: int, g: Any, xs: tuple[Any, ...], inputs: tuple[str, ...]
     for term, array in zip(terms, arrays, strict=True):
         for letter, n in zip(term, shape_of(array), strict=True):
             known[letter] = builtins.max(n, known.get(letter, 0))
-    spare = iter(sorted(set(map(chr, range(0x61, 0x7B))) - set("".join(inputs) + output)))
+    spare = iter(sorted(set(map(chr, range(0x61, 0x7B))) - set("".join(inputs))))
     for letter, n in zip(inputs[i], shape_of(xs[i]), strict=True):
         if letter in target:
             fresh = next(spare)

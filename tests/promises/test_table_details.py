@@ -339,3 +339,27 @@ def test_a_repeated_letter_is_differentiated_whatever_the_letters_are(formula):
             unit[at] = 1.0
             expected = np.sum(np.einsum(formula, *xs[:i], unit, *xs[i + 1 :]))
             assert_close(got[at], expected, 1e-14, 1e-15, label=f"{formula}, operand {i} at {at}")
+
+
+INF, NAN = np.inf, np.nan
+
+
+@pytest.mark.promise(8)
+@pytest.mark.parametrize(
+    ("row", "logsumexp", "log_softmax"),
+    [
+        ([INF, 0.0], INF, [NAN, -INF]),
+        ([INF, INF], INF, [NAN, NAN]),
+        ([INF, -INF], INF, [NAN, -INF]),
+        ([-INF, -INF], -INF, [-INF, -INF]),
+        ([-INF, 0.0], 0.0, [-INF, 0.0]),
+        ([NAN, INF], NAN, [NAN, NAN]),
+    ],
+)
+def test_rows_with_infinities_have_the_values_of_the_limits_or_nan(row, logsumexp, log_softmax):
+    """Those of SciPy, but for the logarithms of a row of -inf, which are -inf here and nan there."""
+    x = np.array(row)
+    np.testing.assert_equal(REGISTRY["logsumexp"](x), logsumexp)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_equal(np.logaddexp(*row), logsumexp)
+    np.testing.assert_array_equal(REGISTRY["log_softmax"](x), log_softmax)

@@ -179,8 +179,10 @@ def test_the_gradient_of_a_bias_is_summed_by_a_product_for_a_plain_matrix(calls,
     assert got.tolist() == MATRIX.sum(axis=0).tolist() if count else got is g
 
 
-@pytest.mark.parametrize(("exponent", "count"), [(2.0, 0), (3.0, 1), (np.array(2.0), 1), (np.full(3, 2.0), 1)])
-def test_a_plain_2_squares(calls, exponent, count):
+@pytest.mark.parametrize(
+    ("exponent", "count"), [(1.0, 0), (2.0, 0), (3.0, 1), (np.array(2.0), 1), (np.full(3, 2.0), 1)]
+)
+def test_a_plain_1_or_2_takes_no_power(calls, exponent, count):
     powers = calls(rules, "np.power")
     assert ad.power(ROW, exponent).tolist() == (ROW**exponent).tolist()
     assert len(powers) == count
@@ -225,3 +227,15 @@ def test_an_einsum_looks_for_the_best_order_only_where_there_is_a_choice(count, 
     monkeypatch.setattr(array_rules, "np", SimpleNamespace(**{**vars(np), "einsum": einsum}))
     assert ad.einsum(",".join("i" * count) + "->", *[ROW] * count) == np.sum(ROW**count)
     assert asked == [{"optimize": optimize}]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "masked"), [(2.0, False), (3, False), (-0.5, False), (0.0, True), (np.full(3, 2.0), True)]
+)
+def test_a_constant_exponent_is_differentiated_without_masks(calls, exponent, masked):
+    x = Tensor(ROW + 1.0)
+    y = x**exponent
+    masks = calls(rules, "where")
+    y.backward(np.ones(3))
+    assert_close(x.grad, np.asarray(exponent) * (ROW + 1.0) ** (np.asarray(exponent) - 1.0), rtol=1e-15)
+    assert bool(masks) == masked

@@ -1,7 +1,22 @@
 """Neurons, layers and networks built from autodiff's nodes, and what it takes to train them.
 
-Besides the names below: ``nn.functional`` (losses as functions), ``nn.init`` (starting values), ``nn.schedules``
-(learning rates over time) and ``nn.toys`` (small data sets to learn with).
+* neurons of Values: Neuron, Layer, MLP; ``vectorize`` makes arrays of them
+* modules: Module, Sequential, ModuleList, ModuleDict; to look into them ``summary`` and ``trace``
+* layers of Tensors: Linear, Conv2d, MaxPool2d, AvgPool2d, RNN, GRU, LSTM, Embedding, BatchNorm1d, LayerNorm, Dropout,
+  Flatten, Identity
+* activations: ReLU, LeakyReLU, ELU, SELU, GELU, SiLU, Sigmoid, LogSigmoid, Tanh, Arctan, Softplus, Softsign, Softmax,
+  LogSoftmax, Step; Activation makes one of a function
+* losses: MSELoss, L1Loss, HuberLoss, Chi2Loss, BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss, LogisticLoss,
+  HingeLoss, KLDivLoss; as functions, with penalties, in ``nn.functional``
+* optimizers: SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam, LBFGS, GradientDescent; clip_grad_norm_,
+  clip_grad_value_; rates over time in ``nn.schedules``, with ``attach``, ReduceLROnPlateau and ``lr_scan``
+* data: TensorDataset, Subset, DataLoader, random_split, train_test_split, standardize; load_iris, load_digits,
+  load_mnist, load_fashion_mnist; small sets to learn with in ``nn.toys``
+* training: ``fit`` and ``evaluate``, with metrics (Accuracy, TopKAccuracy, ConfusionMatrix, Precision, Recall, F1, R2)
+  and callbacks (EarlyStopping, ModelCheckpoint, CSVLogger, TensorBoardLogger, GradientFlow, TerminateOnNaN,
+  LambdaCallback)
+* files: ``save`` and ``load``
+* starting values in ``nn.init``; scikit-learn's estimators, if that is installed, in ``nn.sklearn``
 """
 
 from . import functional as functional

@@ -36,6 +36,9 @@ class History(dict[str, list[Any]]):
     ``loss``, then every metric by its name; the same with ``val_`` before it for the validation data; and ``lr``, the
     rate of the last step, if there was a schedule. An epoch that was not finished, with its validation, is not in it.
 
+    Args:
+        logged: to begin with, a sequence for every name, as in the file of a ``ModelCheckpoint``.
+
     Attributes:
         stopped: why training ended before its last epoch, a sentence; "" if it did not.
 
@@ -47,10 +50,17 @@ class History(dict[str, list[Any]]):
 
     stopped: str = ""
 
+    def __init__(self, logged: Mapping[str, Any] | None = None) -> None:
+        lists = {name: x.tolist() if isinstance(x, np.ndarray) else list(x) for name, x in (logged or {}).items()}
+        super().__init__(lists)
+
     @property
     def epochs(self) -> int:
         """How many epochs are in it."""
         return max(map(len, self.values()), default=0)
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(f"{name!r} was not logged; there are {', '.join(self)}")
 
     def append(self, logs: Mapping[str, Any]) -> None:
         """Enter another epoch. What was not logged in an epoch is nan there, so that all lists have the same length."""
@@ -139,6 +149,7 @@ class Callback:
 
     ``logs`` are, after an epoch, what goes into the history; around a step, ``{"loss": loss of the batch}``. ``run``
     has everything else: the model, the optimizer, the history so far, and ``stop(reason)``.
+    Raises TypeError, where a subclass is defined, for a method whose name begins with ``on_`` and is no hook.
 
     >>> class Halve(Callback):
     ...     def on_epoch_end(self, epoch, logs):
@@ -147,6 +158,10 @@ class Callback:
 
     run: Run
     """Set by ``fit`` before ``on_train_begin``."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a misspelt hook."""
+        _check_hooks(cls)
 
     @property
     def model(self) -> Module:
@@ -176,6 +191,12 @@ class Callback:
 
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
+def _check_hooks(cls: type) -> None:
+    """Raise TypeError for a method that looks like a hook and is none: it would never be called."""
+    if unknown := [name for name in vars(cls) if name.startswith("on_") and name not in HOOKS]:
+        raise TypeError(f"{cls.__name__}: there is no hook {', '.join(unknown)}; the hooks are {', '.join(HOOKS)}")
 
 
 class LambdaCallback(Callback):
@@ -221,6 +242,11 @@ class _Monitor(Callback):
         self.best = math.inf if self.mode == "min" else -math.inf
         self.best_epoch = 0
 
+    def recall(self) -> None:
+        """Take the best of the history that the training goes on with for the best so far."""
+        for epoch, value in enumerate(self.run.history.get(self.monitor, []), start=1):
+            self.is_best(epoch, {self.monitor: value})
+
     def is_best(self, epoch: int, logs: dict[str, Any]) -> bool:
         """Whether this epoch is better than the best before, which it then replaces; nan never is."""
         if self.monitor not in logs:
@@ -242,7 +268,8 @@ class EarlyStopping(_Monitor):
         min_delta: how much better counts as better.
         patience: after so many epochs in a row without progress the training ends; 0 counts as 1, as in Keras.
         mode: "min" if less is better, "max" if more is; "auto" knows losses and the metrics of ``nn.metrics``.
-        restore_best_weights: at the end put the parameters and buffers of the best epoch back.
+        restore_best_weights: at the end put the parameters and buffers of the best epoch back, if it was one of this
+            training: those of a history that is continued are not known.
 
     Attributes:
         best, best_epoch: the best value and its epoch.
@@ -267,15 +294,16 @@ class EarlyStopping(_Monitor):
         self.patience, self.restore_best_weights = patience, restore_best_weights
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
-        """Forget an earlier training."""
+        """Forget an earlier training, but not one whose history is continued."""
         self.forget()
-        self._first, self._weights = self.run.history.epochs, dict[str, Any]()
+        self.recall()
+        self._weights: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Stop if there was no progress for long enough."""
         if self.is_best(epoch, logs):
             self._weights = self.model.state_dict() if self.restore_best_weights else {}
-        elif epoch - (self.best_epoch or self._first) >= max(self.patience, 1):
+        elif epoch - self.best_epoch >= max(self.patience, 1):
             best = f"best in epoch {self.best_epoch}, at {_short(self.best)}" if self.best_epoch else "never a number"
             self.run.stop(f"{self.monitor} was {best}")
 
@@ -290,11 +318,12 @@ class ModelCheckpoint(_Monitor):
     """Save the model, and what it takes to go on, after every epoch or whenever it is the best so far.
 
     Args:
-        filepath: of the safetensors file, see ``nn.save``. It may have fields, as ``"{epoch:03d}-{val_loss:.3f}"`` for
-            one file an epoch; else each replaces the one before, which stays whole until the new one is.
+        filepath: of the safetensors file, see ``nn.save``; its folder is made if need be. It may have fields, as in
+            ``"{epoch:03d}-{val_loss:.3f}"`` for one file an epoch; else each replaces the one before, which stays whole
+            until the new one is.
         monitor, mode: as for ``EarlyStopping``; used with save_best_only.
         save_best_only: save only if ``monitor`` is better than ever before, also in an earlier training with this
-            callback.
+            callback, or in the history that is continued.
         save_weights_only: the model alone, as PyTorch reads it; else with the optimizer, the schedule, the position in
             the data and the history, so that training can go on.
 
@@ -328,6 +357,10 @@ class ModelCheckpoint(_Monitor):
         self.filepath, self.save_best_only, self.save_weights_only = str(filepath), save_best_only, save_weights_only
         self.saved: Path | None = None
 
+    def on_train_begin(self, logs: dict[str, Any]) -> None:
+        """Look at the history that is continued."""
+        self.recall()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Save."""
         if self.save_best_only and not self.is_best(epoch, logs):
@@ -338,14 +371,17 @@ class ModelCheckpoint(_Monitor):
             names = ", ".join(["epoch", *logs])
             raise ValueError(f"{self.filepath!r}: its fields cannot be filled: {error}; there are {names}") from None
         run = self.run
+        path.parent.mkdir(parents=True, exist_ok=True)
         if self.save_weights_only:
             save(path, run.model)
         else:
-            history = History({name: list(values) for name, values in run.history.items()})
+            history = History(run.history)
             history.append(logs)
+            # As arrays, because a file takes those however long they are
+            logged = {name: np.array(x) if {*map(type, x)} == {float} else x for name, x in history.items()}
             loader = run.loader if hasattr(run.loader, "state_dict") else None
             parts = {"optimizer": run.optimizer, "schedule": run.schedule, "loader": loader}
-            save(path, run.model, **parts, history=dict(history))
+            save(path, run.model, **parts, history=logged)
         self.saved = path
 
 
@@ -435,6 +471,7 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Begin a new file, unless the old one is continued."""
         self._columns: list[str] = []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if not (self.append and self.path.exists()):
             self.path.write_text("", encoding="utf-8")
 

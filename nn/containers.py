@@ -11,7 +11,9 @@ __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 def _checked(holder: object, module: Any) -> Module:
     if not isinstance(module, Module):
-        raise TypeError(f"{type(holder).__name__} takes modules, got {module!r}: wrap functions in Activation")
+        name = type(holder).__name__
+        hint = f"write {name}(*modules)" if isinstance(module, (list, tuple)) else "wrap functions in Activation"
+        raise TypeError(f"{name} takes modules, got {module!r}: {hint}")
     return module
 
 

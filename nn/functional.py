@@ -500,9 +500,10 @@ def _pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
     if not isinstance(target, Node) and not (isinstance(target, np.ndarray) and target.dtype.kind == "f"):
         target = np.asarray(target, dtype=_dtype(prediction))
     if prediction.shape != target.shape:
+        column = prediction.shape == (*target.shape, 1)
         raise ShapeError(
             f"{name} needs predictions and targets of one shape, got {prediction.shape} and {target.shape}; "
-            "reshape one of them"
+            + ("write target[:, None]" if column and target.ndim == 1 else "reshape one of them")
         )
     if isinstance(prediction, Value) and isinstance(target, np.ndarray):
         return prediction, target.item()  # the loss of a Value is a Value

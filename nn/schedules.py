@@ -7,8 +7,10 @@ or an epoch is up to the caller. ``attach`` sets the rates on an optimizer.
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ._optimizer import Optimizer, number_of
 
@@ -490,8 +492,8 @@ class LRScan:
     0.05
     """
 
-    rates: list[float]
-    losses: list[float]
+    rates: list[float] = field(repr=False)
+    losses: list[float] = field(repr=False)
     suggestion: float
 
 
@@ -517,8 +519,8 @@ def lr_scan(
         model: a module whose ``state_dict`` is put back too; for one that remembers more than parameters (batch norm).
 
     Returns the rates, the losses and the suggestion, for a plot with a logarithmic axis of rates.
-    Raises ValueError for a range of rates that does not grow, or if the first loss is not finite. Then, and if the
-    closure raises, everything is put back too, and so is the rate.
+    Raises ValueError for a range of rates that does not grow, if the first loss is not finite, or if the closure gives
+    no gradient but 0. Then, and if the closure raises, everything is put back too, and so is the rate.
     Source: Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3.
 
     >>> from autodiff import Value
@@ -545,6 +547,8 @@ def lr_scan(
         for i in range(steps):
             optimizer.lr = start * (end / start) ** (i / (steps - 1))
             loss = optimizer.step(closure)
+            if not i and math.isfinite(loss or 0.0) and not any(map(_has_slope, optimizer.parameters)):
+                raise ValueError("the closure gave no gradients; does it call loss.backward(), on this model?")
             rates.append(optimizer.lr)
             losses.append(math.nan if loss is None else loss)
             if not losses[-1] <= stop * abs(losses[0]):
@@ -561,6 +565,10 @@ def lr_scan(
     finite = [(loss, rate) for loss, rate in zip(losses, rates, strict=True) if math.isfinite(loss)]
     optimizer.lr = min(finite)[1] / 2.0
     return LRScan(rates, losses, optimizer.lr)
+
+
+def _has_slope(parameter: Any) -> bool:
+    return parameter.grad is not None and bool(np.any(parameter.grad))
 
 
 def _copied(model: Any) -> dict[str, Any]:

@@ -76,8 +76,8 @@ def fit(
         metrics: computed over every epoch, on the predictions that were made in training, and on the validation data.
         callbacks: see ``nn.callbacks``. Hooks are called in the order of this list.
         schedule: a function of the step, or one a parameter group, as ``nn.schedules`` has; or what ``attach``
-            returned; each step of the optimizer is a step. Or a ReduceLROnPlateau, which is told ``val_loss`` (without
-            validation ``loss``) after every epoch.
+            returned. Each batch is a step; ``lambda t: schedule(t // len(loader))`` counts epochs instead. Or a
+            ReduceLROnPlateau, which is told ``val_loss`` (without validation ``loss``) after every epoch.
         clip: the largest norm of all gradients together, or a function that is called with the list of parameters.
         batch_size: of data that do not come in batches; 32 by default.
         seed: a seed or a Generator for the order of the batches and for what is held out, of data that do not come in
@@ -112,6 +112,8 @@ def fit(
     run.history = History() if history is None else history
     with modes_kept(model), _interruptible(run), _bar(loader, epochs, verbose) as bar, _begun(called, run):
         _Loop(run, called, measures, held_out, clipped, bar).run_all()
+        if run.stopped and not bar.disable:
+            bar.write(f"stopped: {run.stopped}", file=sys.stderr)
     return run.history
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import types
 
 import pytest
@@ -101,3 +102,12 @@ def test_every_public_member_of_a_public_class_has_a_docstring(package):
 
 def test_every_module_has_a_docstring(modules):
     assert [module.name for module in modules if not ast.get_docstring(module.tree)] == []
+
+
+def test_the_overview_of_nn_names_everything():
+    import nn
+
+    words = set(re.findall(r"\w+", nn.__doc__))
+    parts = {"Metric", "Callback", "Optimizer", "History", "Run", "Hook", "Flow", "Summary", "SummaryRow", "LoadedKeys"}
+    errors = {name for name in nn.__all__ if name.endswith("Error")}
+    assert set(nn.__all__) - words - parts - errors == {"ImageData", "Saved", "collate", "read_idx"}

@@ -6,6 +6,7 @@ import copy
 import csv
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,15 +170,47 @@ def test_the_best_stays_the_best_when_training_goes_on(tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "best.safetensors", save_best_only=True)
     _, history = train(Scripted([3.0, 1.0, 2.0]), checkpoint, epochs=3)
     train(Scripted([0, 0, 0, 5.0, 6.0]), checkpoint, epochs=2, history=history)
-    assert load(checkpoint.saved)["history"]["val_loss"] == [3.0, 1.0]
+    assert History(load(checkpoint.saved)["history"])["val_loss"] == [3.0, 1.0]
     assert (checkpoint.best, checkpoint.best_epoch) == (1.0, 2)
 
 
-def test_early_stopping_counts_from_where_training_goes_on():
-    _, history = train(Scripted([3.0, 1.0, 2.0]), EarlyStopping(patience=5), epochs=3)
-    train(Scripted([0, 0, 0, math.nan, math.nan, 4.0]), EarlyStopping(patience=2), epochs=3, history=history)
+def test_what_was_best_is_remembered_by_the_history_that_is_continued_in_another_process(tmp_path):
+    path = tmp_path / "new" / "best.safetensors"
+    _, history = train(Scripted([3.0, 1.0, 2.0]), ModelCheckpoint(path, save_best_only=True), epochs=3)
+    resumed = [ModelCheckpoint(path, save_best_only=True), EarlyStopping(patience=3, restore_best_weights=True)]
+    model, history = train(Scripted([0, 0, 0, 5.0, 6.0, 0.5]), *resumed, epochs=9, history=History(history))
+    assert history.stopped == "val_loss was best in epoch 2, at 1"
     assert history.epochs == 5
-    assert history.stopped == "val_loss was never a number"
+    assert resumed[0].saved is None
+    assert History(load(path)["history"])["val_loss"] == [3.0, 1.0]
+    assert model.weight.data.item() == 5.0  # the weights of epoch 2 are not known here
+    _, history = train(Scripted([0] * 5 + [0.5]), ModelCheckpoint(path, save_best_only=True), epochs=1, history=history)
+    assert History(load(path)["history"])["val_loss"] == [3.0, 1.0, 2.0, 5.0, 6.0, 0.5]
+
+
+def test_a_long_history_is_saved_and_an_odd_one_as_well(tmp_path):
+    history = History({"loss": [0.1] * 50_000, "table": [np.eye(2)] * 3, "note": ["a", None, 1]})
+    checkpoint = ModelCheckpoint(tmp_path / "last")
+    run = SimpleNamespace(model=Linear(1, 1, rng=0), optimizer=None, schedule=None, loader=None, history=history)
+    checkpoint.run = run
+    checkpoint.on_epoch_end(50_001, {"loss": 0.2})
+    saved = History(load(checkpoint.saved)["history"])
+    assert saved["loss"] == [0.1] * 50_000 + [0.2]
+    assert saved["note"][:3] == ["a", None, 1]
+    np.testing.assert_array_equal(saved["table"][2], np.eye(2))
+
+
+def test_a_history_names_what_was_logged_when_asked_for_something_else():
+    with pytest.raises(KeyError, match="'acc' was not logged; there are loss, accuracy"):
+        History({"loss": [1.0], "accuracy": [0.5]})["acc"]
+
+
+def test_a_misspelt_hook_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match="Mine: there is no hook on_epoch_ends; the hooks are on_train_begin"):
+
+        class Mine(Callback):
+            def on_epoch_ends(self, epoch, logs):
+                """Never called."""
 
 
 def test_a_hint_is_only_given_where_it_helps():
@@ -203,7 +236,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_ended(tmp_path):
     run(*parts(), 3, callbacks=ModelCheckpoint(path))
     model, optimizer, loader, schedule = parts()
     saved = load(path, model, optimizer=optimizer, loader=loader, schedule=schedule)
-    assert saved == {"history": {name: values[:3] for name, values in history.items()}}
+    assert History(saved["history"]) == {name: values[:3] for name, values in history.items()}
     assert run(model, optimizer, loader, schedule, 3, history=History(saved["history"])) == history
     assert all(np.array_equal(p.data, q.data) for p, q in zip(model.parameters(), whole[0].parameters(), strict=True))
 
@@ -350,8 +383,10 @@ def test_a_table_is_replaced_or_continued(tmp_path):
     path.write_text("")
     train(CSVLogger(path, append=True), epochs=1)
     assert rows(path)[0] == ["epoch", "loss"]
-    with pytest.raises(OSError, match="nowhere"):
-        train(CSVLogger(tmp_path / "nowhere" / "log.csv"))
+    train(CSVLogger(tmp_path / "new" / "folder" / "log.csv"), epochs=1)
+    assert len(rows(tmp_path / "new" / "folder" / "log.csv")) == 2
+    with pytest.raises(OSError, match=r"log\.csv"):
+        train(CSVLogger(path / "log.csv"))  # below a file
 
 
 def test_the_columns_of_a_table_are_those_of_the_first_epoch(tmp_path):

@@ -364,3 +364,15 @@ def test_a_first_loss_that_is_nan_is_refused():
 def test_a_range_of_rates_that_does_not_grow_is_refused(options):
     with pytest.raises(ValueError, match="must be"):
         s.lr_scan(SGD([Value(1.0)]), lambda: 1.0, **options)
+
+
+def test_a_scan_without_gradients_is_refused_and_changes_nothing():
+    p = Value(1.0)
+    optimizer = SGD([p], lr=0.25)
+    with pytest.raises(ValueError, match=r"gave no gradients; does it call loss.backward"):
+        s.lr_scan(optimizer, lambda: p * p)
+    assert (p.data, optimizer.lr) == (1.0, 0.25)
+
+
+def test_the_repr_of_a_scan_is_short():
+    assert repr(s.LRScan([0.1] * 100, [1.0] * 100, 0.05)) == "LRScan(suggestion=0.05)"

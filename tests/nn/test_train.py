@@ -903,6 +903,13 @@ def test_the_bar_is_shown_in_a_notebook_too_and_without_any_error_stream_there_i
     assert fit(model, data, MSELoss(), SGD(model.parameters()), seed=0).epochs == 1
 
 
+def test_who_watches_is_told_why_training_ended(monkeypatch):
+    stream, (model, data) = Terminal(), line()
+    monkeypatch.setattr(sys, "stderr", stream)
+    fit(model, data, MSELoss(), SGD(model.parameters(), lr=0.0), epochs=9, callbacks=EarlyStopping("loss"), seed=0)
+    assert "stopped: loss was best in epoch" in stream.getvalue()
+
+
 def test_a_loader_that_does_not_know_its_length_will_do():
     model, data = line()
 

@@ -419,7 +419,7 @@ class TerminateOnNaN(Callback):
             with detect_anomaly(), np.errstate(all="ignore"):  # NumPy has warned the first time
                 self.run.compute()
         except AnomalyError as error:
-            return " ".join(str(error).split())
+            return " ".join("; ".join([str(error), *getattr(error, "__notes__", [])]).split())
         finally:
             self.model.load_state_dict(state)
         return "it did not come again when the batch was computed once more: does clip make it, or something random?"

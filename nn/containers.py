@@ -87,9 +87,13 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
-        """x through every module in turn."""
-        for module in self._chain:
-            x = module(x)
+        """x through every module in turn. An error says in which it was."""
+        for i, module in enumerate(self._chain):
+            try:
+                x = module(x)
+            except Exception as error:
+                error.add_note(f"in module {i} of a Sequential: {type(module).__name__}")
+                raise
         return x
 
     @staticmethod

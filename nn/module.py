@@ -81,6 +81,17 @@ class Module:
     _frozen: Mapping[str, Any] = MappingProxyType({})
     _hooks: Mapping[Hook, Callable[..., Any]] = MappingProxyType({})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign an attribute. Raises TypeError if the result of an operation would take the place of a parameter."""
+        if isinstance(value, Node) and not value.is_leaf:
+            old = vars(self).get(name)
+            if isinstance(old, Node) and _is_parameter(old):
+                raise TypeError(
+                    f"{name} of {type(self).__name__} is a parameter, and the result of an operation is none; to "
+                    f"change its numbers write {name}.data -= ..., or make a new parameter, Tensor(...)"
+                )
+        object.__setattr__(self, name, value)
+
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Call ``forward``, and the hooks if there are any."""
         output = self.forward(*inputs, **options)
@@ -170,8 +181,9 @@ class Module:
 
         The engine differentiates nodes, and plain numbers are its constants. So a frozen parameter is replaced by its
         plain array (a Value by its float), and no gradient is computed for it. ``parameters()`` leaves it out, so an
-        optimizer made from now on leaves it alone; one made before finds no gradient (for a Value, 0). The state dict
-        still has it. ``unfreeze`` puts the same parameter back.
+        optimizer made from now on leaves it alone, also when it is no longer frozen; one made before finds no gradient
+        (for a Value, 0). The state dict still has it. ``unfreeze`` puts the same parameter back. Where nothing is left
+        to differentiate, a module returns plain arrays.
 
         >>> from autodiff import Tensor
         >>> module = Module()
@@ -192,7 +204,11 @@ class Module:
         return self
 
     def unfreeze(self) -> Self:
-        """Undo ``freeze`` for this module and those inside it; returns the module."""
+        """Undo ``freeze`` for this module and those inside it; returns the module.
+
+        An optimizer that was made in between does not have these parameters: make a new one, or give them to it with
+        ``add_param_group``.
+        """
         for module in self.modules():
             vars(module).update(module._frozen)
             module._frozen = {}

@@ -279,6 +279,16 @@ def test_training_ends_at_the_first_nan_and_says_which_operation_made_it(spoil, 
     assert all(np.array_equal(model.state_dict()[name], x) for name, x in before[-1].items())
 
 
+def test_the_module_in_which_the_first_nan_was_is_told():
+    model = Sequential(Linear(1, 1, rng=0), Linear(1, 1, rng=1), ReLU())
+    model[1].weight.data = np.full((1, 1), 1e308)
+    model[0].weight.data, model[0].bias.data = np.full((1, 1), 1e3), np.ones(1)
+    with np.errstate(over="ignore"):
+        _, history = train(TerminateOnNaN(), model=model)
+    assert "linear gave" in history.stopped
+    assert history.stopped.endswith("in module 1 of a Sequential: Linear")
+
+
 def test_bad_data_are_told_from_bad_operations():
     x = np.ones((4, 1))
     bad = np.array([[1.0], [math.inf], [1.0], [1.0]])

@@ -61,6 +61,13 @@ def test_slicing_gives_a_sequential_that_shares_the_modules():
     np.testing.assert_array_equal(head(np.array([[-1.5]])).data, [[3.0]])
 
 
+def test_an_error_says_in_which_module_it_was():
+    net = Sequential(Linear(2, 3), Sequential(Tanh(), Linear(2, 1)))
+    with pytest.raises(ad.ShapeError) as caught:
+        net(np.ones((4, 2)))
+    assert caught.value.__notes__ == ["in module 1 of a Sequential: Linear", "in module 1 of a Sequential: Sequential"]
+
+
 def test_length_and_iteration():
     modules = [Linear(2, 2), ReLU(), Tanh()]
     assert len(Sequential(*modules)) == 3

@@ -538,3 +538,18 @@ def test_a_module_without_nodes_in_its_output_has_hooks_that_do_nothing():
     act.register_backward_hook(lambda module, gradient: seen.append(gradient))
     assert act(0.0) == 0.0
     assert seen == []
+
+
+def test_a_parameter_is_not_replaced_by_the_result_of_an_operation():
+    layer = Linear(2, 1, rng=0)
+    with pytest.raises(TypeError, match=r"weight of Linear is a parameter, .* write weight.data -= "):
+        layer.weight = layer.weight - 0.1 * layer.weight.data
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    layer.weight = Tensor(np.ones((1, 2)))  # another parameter
+    layer.last = layer(np.ones(2))
+    layer.last = layer(np.zeros(2))  # a result in the place of a result
+    with no_grad():
+        layer.last = layer(np.zeros(2))
+    layer.last = layer(np.ones(2))
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]

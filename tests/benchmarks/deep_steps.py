@@ -13,13 +13,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from . import by_hand
+from . import by_hand, tensor_steps
 
 Array = NDArray[np.float64]
 RATE, BATCH = 0.01, 64
 
 
-class Ours:
+class Ours(tensor_steps.Ours):
     """A network of ours with its data, its loss and SGD."""
 
     def __init__(self, modules: list[Any], x: Array) -> None:
@@ -29,18 +29,11 @@ class Ours:
         self.optimizer = nn.SGD(self.model.parameters(), lr=RATE)
         self.x, self.y = x, labels()
 
-    def step(self) -> Any:
-        self.optimizer.zero_grad()
-        loss = self.loss_fn(self.model(self.x), self.y)
-        loss.backward(keep_grads=False)
-        self.optimizer.step()
-        return loss
-
     def parameters(self) -> list[Array]:
         return [p.data.copy() for p in self.model.parameters()]
 
 
-class PyTorch:
+class PyTorch(tensor_steps.PyTorch):
     """The same, eager, in float64."""
 
     def __init__(self, modules: list[Any], x: Array) -> None:
@@ -49,13 +42,6 @@ class PyTorch:
         self.model, self.loss_fn = torch.nn.Sequential(*modules).double(), torch.nn.CrossEntropyLoss()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=RATE)
         self.x, self.y = torch.tensor(x), torch.tensor(labels())
-
-    def step(self) -> Any:
-        self.optimizer.zero_grad()
-        loss = self.loss_fn(self.model(self.x), self.y)
-        loss.backward()
-        self.optimizer.step()
-        return loss
 
 
 def labels() -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 import autodiff
-from autodiff import Tensor, no_grad
+from autodiff import Tensor, no_grad, recording
 
 from .activations import Activation, Sigmoid
 from .containers import Sequential
@@ -82,8 +82,9 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has n
 
     def _set(self, arguments: dict[str, Any]) -> None:
         """Keep every argument of the constructor, untouched, under its name: scikit-learn's contract."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
+        for name, argument in arguments.items():
+            if name != "self":
+                setattr(self, name, argument)
 
     # ---- the network ----
 
@@ -98,8 +99,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has n
 
     @coefs_.setter
     def coefs_(self, coefs: Iterable[Any]) -> None:
-        for layer, coef in zip(self._linears, coefs, strict=True):
-            layer.weight.data[...] = np.transpose(coef)
+        check_is_fitted(self)
+        _write(self.coefs_, coefs)
 
     @property
     def intercepts_(self) -> tuple[np.ndarray, ...]:
@@ -108,8 +109,8 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has n
 
     @intercepts_.setter
     def intercepts_(self, intercepts: Iterable[Any]) -> None:
-        for layer, intercept in zip(self._linears, intercepts, strict=True):
-            layer.bias.data[...] = intercept
+        check_is_fitted(self)
+        _write(self.intercepts_, intercepts)
 
     def _build(self, units: list[int], dtype: Any, random: np.random.RandomState) -> None:
         """Make the network and draw its weights as scikit-learn does (Glorot and Bengio 2010)."""
@@ -121,6 +122,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has n
             layer.bias.data[...] = random.uniform(-bound, bound, n_out)
             modules += [layer, ACTIVATIONS[self.activation]()]
         self.model_ = Sequential(*modules[:-1])
+        self._activation = self.activation
         self.n_layers_, self.n_outputs_ = len(units), units[-1]
         self.n_iter_ = self.t_ = 0
 
@@ -166,10 +168,15 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has n
             self._build([X.shape[1], *asked], X.dtype, random)
         if (has := [len(b) for b in self.intercepts_]) != asked:
             raise ValueError(f"the network has layers of {has} units; to change them to {asked}, set warm_start=False")
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(data)
-        else:
-            self._fit_stochastic(data, random, incremental=incremental)
+        if self._activation != self.activation:
+            for i in range(1, len(self.model_), 2):
+                self.model_[i] = ACTIVATIONS[self.activation]()
+            self._activation = self.activation
+        with recording():
+            if self.solver == "lbfgs":
+                self._fit_lbfgs(data)
+            else:
+                self._fit_stochastic(data, random, incremental=incremental)
         if not all(np.isfinite(p.data).all() for p in self.model_.parameters()):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -298,7 +305,7 @@ class Estimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has n
             self.best_loss_: Any = None if self.early_stopping else math.inf
             self.best_validation_score_: Any = -math.inf if self.early_stopping else None
             self.validation_scores_: Any = [] if self.early_stopping else None
-            self._best = _copies(self.model_.parameters())
+            self._best = _copies(self.model_.parameters()) if self.early_stopping else []
 
     def _is_over(self, validation: tuple[Any, ...]) -> bool:
         """Note how good the network is after an epoch, and say whether to stop; or lower the rate."""
@@ -363,6 +370,15 @@ def _copies(parameters: list[Any]) -> list[np.ndarray]:
 def _copy_to(parameters: list[Any], arrays: list[np.ndarray]) -> None:
     for p, x in zip(parameters, arrays, strict=True):
         p.data[...] = x
+
+
+def _write(own: tuple[np.ndarray, ...], given: Iterable[Any]) -> None:
+    """Write all arrays, or none if one does not fit."""
+    pairs = [(x, np.array(y, x.dtype)) for x, y in zip(own, given, strict=True)]  # copies: they may be views of own
+    if any(x.shape != y.shape for x, y in pairs):
+        raise ValueError(f"the layers take shapes {[x.shape for x in own]}, got {[y.shape for _, y in pairs]}")
+    for x, y in pairs:
+        x[...] = y
 
 
 def has_partial_fit(estimator: Estimator) -> bool:

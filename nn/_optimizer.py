@@ -1,5 +1,6 @@
 """What every optimizer shares: parameter groups, the walk over large arrays, and the state that is saved."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from operator import attrgetter
@@ -226,9 +227,10 @@ class Optimizer:
         saved: dict[str, Any] = {}
         for i, (group, units) in enumerate(self._walk):
             saved |= _named(f"param_groups.{i}", {name: group[name] for name in self.defaults})
-            for j, (_, state, _) in enumerate(units):
+            for j, (unit, state, _) in enumerate(units):
                 if state["step"]:
-                    kept = {name: state[name].copy() for name in self.memory(group)}
+                    kept = {name: np.full_like(unit.data, x) for name, x in self.memory(group).items()}
+                    kept |= {name: state[name].copy() for name in kept if name in state}
                     saved |= _named(f"state.{i}.{j}", {name: state[name] for name in self.counters} | kept)
         return saved
 
@@ -242,7 +244,7 @@ class Optimizer:
         wrong: list[str] = []
         loaded: list[tuple[dict[str, Any], dict[str, Any]]] = []
         for i, (group, units) in enumerate(self._walk):
-            options = _taken(given, f"param_groups.{i}", {name: group[name] for name in self.defaults}, wrong)
+            options = _taken(given, f"param_groups.{i}", self.defaults, wrong)
             try:
                 options = self._checked(options)
             except ValueError as error:
@@ -252,6 +254,8 @@ class Optimizer:
                 if any(key.startswith(f"state.{i}.{j}.") for key in given):
                     like = self.counters | dict.fromkeys(self.memory(options), unit.data)
                     new = _taken(given, f"state.{i}.{j}", like, wrong)
+                    bad = [name for name in self.counters if not _is_count(new[name])]
+                    wrong += [f"state.{i}.{j}.{name}: must be finite and at least 0" for name in bad]
                 loaded.append((state, new))
             loaded.append((group, {"params": group["params"], **options}))
         wrong += [f"{key}: unexpected" for key in given]
@@ -263,6 +267,27 @@ class Optimizer:
         for old, new in loaded:
             old.clear()
             old.update((name, x.copy() if isinstance(x, np.ndarray) else x) for name, x in new.items())
+
+    def snapshot(self) -> Callable[[], None]:
+        """A function that puts the options and what is remembered back, as they are now; without a copy of the arrays.
+
+        It is for undoing ``load_state_dict``, which replaces arrays and writes into none; ``step`` writes into them.
+
+        >>> optimizer = Optimizer([Tensor([1.0])], lr=0.5)
+        >>> put_back = optimizer.snapshot()
+        >>> optimizer.load_state_dict({"param_groups.0.lr": 0.25})
+        >>> put_back()
+        >>> optimizer.lr
+        0.5
+        """
+        kept = [(x, dict(x)) for group, units in self._walk for x in (group, *(state for _, state, _ in units))]
+
+        def put_back() -> None:
+            for x, content in kept:
+                x.clear()
+                x.update(content)
+
+        return put_back
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={self.param_groups[0][name]}" for name in self.defaults)
@@ -349,6 +374,13 @@ def _taken(given: dict[str, Any], prefix: str, template: dict[str, Any], wrong: 
             found.append(value)
         taken[name] = tuple(found) if isinstance(like, tuple) else found[0]
     return taken
+
+
+def _is_count(x: Any) -> bool:
+    try:
+        return 0.0 <= float(x) < math.inf
+    except OverflowError:  # an integer beyond the largest float
+        return False
 
 
 def _kind(x: Any) -> str:

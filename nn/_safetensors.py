@@ -263,7 +263,7 @@ class _Header:
             raise ValueError(
                 "its header would take more memory than the file's size and 1 MiB. If that is because of very many "
                 "small arrays, give load() the model that they belong to; if it is because of long lists of numbers, "
-                "save them as NumPy arrays"
+                "save them as NumPy arrays; if it is because of very many random generators, let layers share one"
             )
 
 

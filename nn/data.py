@@ -331,20 +331,23 @@ class DataLoader:
         return (self.collate_fn or collate)([dataset[int(row)] for row in rows])
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is: a few integers, enough to go on from here in another process."""
+        """Where the loader is: a few numbers, enough to go on from here in another process."""
         return {
             "seed": self._seed,
             "epoch": self.epoch,
             "batch": self._batch,
             "batch_size": self.batch_size,
             "examples": len(self.dataset),
+            "shuffle": bool(self.shuffle),
+            "drop_last": bool(self.drop_last),
         }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from where another loader was; the next loop gives the rest of its epoch.
 
         Raises ValueError, which lists all that is wrong, if keys are missing or unknown, or the state is that of a
-        loader of another batch size or number of examples; then nothing is changed.
+        loader of another batch size or number of examples, or one that differs in ``shuffle`` or ``drop_last``; then
+        nothing is changed.
         """
         own = self.state_dict()
         wrong = [f"{key} is missing" for key in own if key not in state]
@@ -357,7 +360,7 @@ class DataLoader:
         if not wrong:
             wrong = [
                 f"{key} is {own[key]} here but {state[key]} in the state"
-                for key in ("batch_size", "examples")
+                for key in ("batch_size", "examples", "shuffle", "drop_last")
                 if own[key] != state[key]
             ]
             if not wrong and state["batch"] > len(self):

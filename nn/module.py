@@ -300,6 +300,8 @@ class Module:
         for name, part in _walk(self, frozen=True):
             if isinstance(part, Module):
                 buffers |= {f"{name}.{key}" if name else key: (part, key) for key in part._buffers}
+            elif name in places and (name in buffers or name in parameters):
+                raise ValueError(f"two arrays of {type(self).__name__} have the name {name!r}; rename one")
             elif name in buffers:
                 places[name] = buffers[name]
             elif name in parameters:

@@ -15,7 +15,8 @@ __all__ = ["BatchNorm1d", "LayerNorm"]
 
 def _mean(x: Any, axis: tuple[int, ...]) -> Any:
     """The mean along some axes, kept as 1 (or left out, if it is the first of two)."""
-    if axis == (0,) and type(x) is np.ndarray and x.ndim == 2:  # a product is much faster than a sum along that axis
+    floats = type(x) is np.ndarray and x.dtype.kind == "f"  # 1/n in the dtype of integers would be 0
+    if axis == (0,) and floats and x.ndim == 2:  # a product is much faster than a sum along that axis
         return np.full(len(x), 1.0 / len(x) if len(x) else 1.0, x.dtype).dot(x)
     return mean(x, axis=axis, keepdims=True)
 
@@ -158,8 +159,9 @@ class BatchNorm1d(Module):
         """Move the running estimates towards the moments of a batch with n values a channel."""
         self.num_batches_tracked = self.num_batches_tracked + 1
         rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean = self.running_mean + rate * (centre.ravel() - self.running_mean)
-        self.running_var = self.running_var + rate * (variance.ravel() * (n / (n - 1)) - self.running_var)
+        for name, x in (("running_mean", centre), ("running_var", variance * (n / (n - 1)))):
+            old = getattr(self, name)
+            setattr(self, name, (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False))
 
     def _parameters(self) -> tuple[Any, Any]:
         return (1.0, 0.0) if self.weight is None else (self.weight, self.bias)

@@ -11,7 +11,7 @@ import secrets
 import stat
 import struct
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from autodiff import Node, Tensor
 
+from ._optimizer import Optimizer
 from ._safetensors import DTYPES, OWN, LoadError, SafetensorsFile, check_header
 from .module import Module, _walk
 
@@ -40,6 +41,10 @@ class Saved(dict[str, Any]):
 
     arrays: dict[str, np.ndarray]
 
+    def __init__(self, *extra: Any, **extras: Any) -> None:
+        super().__init__(*extra, **extras)
+        self.arrays = {}
+
 
 def save(
     path: StrPath,
@@ -58,6 +63,7 @@ def save(
             crash leaves the old file or the new one. A symbolic link stays, and its target is replaced; permissions
             stay. (A process that is killed while it writes leaves a file ``.name.*.tmp`` in the folder.)
         model: its parameters and buffers, in their dtypes, and the states of the random generators in it (of Dropout).
+            The arrays are those of ``Module.state_dict``: one of the model's own class is not asked.
         optimizer, schedule, loader: an Optimizer, a Scheduler or ReduceLROnPlateau, a DataLoader, or anything with
             ``state_dict`` and ``load_state_dict``. A loader keeps its place in the middle of an epoch.
         rng: a Generator of NumPy's that the training draws from, over any of NumPy's bit generators.
@@ -65,10 +71,12 @@ def save(
             bit for bit (NumPy's numbers as Python's), also nan, infinities, and integers of any size.
 
     A file with a model alone is what PyTorch calls its state dict: ``net.load_state_dict(safetensors.torch.load_file(
-    path))`` takes it. How many children the seed of a generator has spawned is not saved.
-    Raises TypeError for what cannot be saved, ValueError for names that begin with ``@`` and for extras so large that
-    ``load`` would refuse them (tens of thousands of numbers in lists: save these as arrays), OSError if the file cannot
-    be written. Then the old file is as it was.
+    path))`` takes it. A parameter that has several names is there under the first alone, as safetensors has it: let
+    ``safetensors.torch.load_model`` and ``save_model`` exchange such a model. How many children the seed of a generator
+    has spawned is not saved.
+    Raises TypeError for what cannot be saved, ValueError for names that begin with ``@`` and for what ``load`` would
+    refuse: options of an optimizer out of their range, and very large extras (tens of thousands of numbers in lists:
+    save these as arrays), OSError if the file cannot be written. Then the old file is as it was.
 
     >>> from tempfile import TemporaryDirectory
     >>> from nn import Linear
@@ -81,15 +89,13 @@ def save(
     from safetensors.numpy import save as to_bytes
 
     parts = _checked(model, {"optimizer": optimizer, "schedule": schedule, "loader": loader}, rng)
-    arrays: dict[str, Any] = {} if model is None else model.state_dict()
-    if wrong := [name for name in arrays if name.startswith("@") or name == "__metadata__"]:
-        raise ValueError(f"names that begin with @, and __metadata__, are not for arrays of a model: {wrong}")
+    arrays = _arrays_of(model)
     number_in_model = len(arrays)
     try:
         content = {
             "version": VERSION,
             "model": model is not None,
-            "parts": {name: _encoded(part.state_dict(), name, arrays) for name, part in parts.items()},
+            "parts": {name: _part(name, part, arrays) for name, part in parts.items()},
             "random": _random_states(_generators(model, rng)),
             "extra": {name: _encoded(x, f"extra.{name}", arrays) for name, x in extra.items()},
         }
@@ -99,7 +105,7 @@ def save(
     for name, array in arrays.items():
         if array.dtype.newbyteorder("<") not in DTYPES.values():
             raise TypeError(f"save cannot write {name!r}, an array of dtype {array.dtype}")
-    data = to_bytes({name: np.array(array, order="C") for name, array in arrays.items()}, {OWN: text})
+    data = to_bytes({name: np.asarray(array, order="C") for name, array in arrays.items()}, {OWN: text})
     try:
         check_header(data, number_in_model)
     except ValueError as error:
@@ -124,8 +130,8 @@ def load(
         model: takes the arrays and the states of its random generators. From a file of PyTorch's it takes the arrays.
         optimizer, schedule, loader, rng: take what was saved as such. If one of them is given, training is to go on,
             and all that the file has must be given; with a model alone the rest of the file is left alone.
-        strict: refuse what is missing, in the file or here. Shapes, dtypes and kinds must be equal in any case:
-            nothing is broadcast or converted.
+        strict: refuse what is missing, in the file or here. Shapes, dtypes and kinds (the class of an optimizer, say)
+            must be equal in any case: nothing is broadcast or converted.
 
     Returns the extras, a dict by name. With a path alone nothing is changed, and ``.arrays`` of what is returned has
     the arrays of the model by name.
@@ -149,7 +155,6 @@ def load(
     with SafetensorsFile(path, 0 if model is None else len(model._state())) as file, ExitStack() as undo:
         content = _content(file)
         saved = Saved(content.extra)
-        saved.arrays = {}
         if model is None and not training:
             saved.arrays = {name: file.read(name) for name in file.arrays}
             return saved
@@ -161,7 +166,11 @@ def load(
         wrong += differences
         # A schedule sets the rate of its optimizer; so it is loaded, and if need be put back, before that
         for part in _touched(optimizer, schedule, loader):
-            undo.callback(_put_back, part, part.state_dict(), dict(getattr(part, "__dict__", {})))
+            undo.callback(getattr(part, "__dict__", {}).update, dict(getattr(part, "__dict__", {})))
+            if isinstance(part, Optimizer):
+                undo.callback(part.snapshot())
+            else:
+                undo.callback(part.load_state_dict, part.state_dict())
         for name in ("schedule", "optimizer", "loader"):
             if name in parts and name in content.parts:
                 wrong += _loaded(name, parts[name], content.parts[name])
@@ -194,17 +203,37 @@ def _checked(model: Any, parts: dict[str, Any], rng: Any) -> dict[str, Any]:
 # ---- the text in the metadata ----
 
 
+def _arrays_of(model: Module | None) -> dict[str, Any]:
+    """The arrays of a model by name. Raises ValueError or TypeError for those that could not be loaded again."""
+    arrays = {} if model is None else Module.state_dict(model)
+    if wrong := [name for name in arrays if name.startswith("@") or name == "__metadata__"]:
+        raise ValueError(f"names that begin with @, and __metadata__, are not for arrays of a model: {wrong}")
+    if wrong := [name for name, array in arrays.items() if not array.dtype.isnative]:
+        raise TypeError(f"save cannot write arrays of a model in another order of bytes than this machine's: {wrong}")
+    return arrays
+
+
+def _part(name: str, part: Any, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The class and the state of an optimizer, a schedule or a loader."""
+    try:
+        for group in part.param_groups if isinstance(part, Optimizer) else []:
+            part._checked({option: group[option] for option in part.defaults})  # schedules set them without a check
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"save cannot write {name}, load() would refuse it: {error}") from error
+    return {"class": type(part).__name__, "state": _encoded(part.state_dict(), name, arrays)}
+
+
 def _encoded(x: Any, where: str, arrays: dict[str, Any]) -> Any:
     """What JSON can say that means x; arrays are put aside by name."""
-    if isinstance(x, np.generic):
+    if isinstance(x, np.generic) and not isinstance(x, np.void):
         x = x.item()
     if x is None or isinstance(x, (bool, str)):
         return x
-    if isinstance(x, int):
+    if isinstance(x, int):  # larger ones are not exact for other readers of JSON; Python reads at most 4,300 digits
         return int(x) if abs(x) < 1 << 53 else {"@int": hex(x)}
     if isinstance(x, float):
         return float(x) if math.isfinite(x) else {"@float": struct.pack(">d", x).hex()}
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray) and not isinstance(x, np.ma.MaskedArray):
         name = f"@{where}"
         if name in arrays or len(name) > 200 or not (name.isascii() and name.isprintable()):
             name = f"@{len(arrays)}"
@@ -215,7 +244,7 @@ def _encoded(x: Any, where: str, arrays: dict[str, Any]) -> Any:
         return {"@tuple": items} if isinstance(x, tuple) else items
     if isinstance(x, dict):
         if all(isinstance(key, str) and not key.startswith("@") for key in x):
-            return {str(key): _encoded(item, f"{where}.{key}", arrays) for key, item in x.items()}
+            return {str.__str__(key): _encoded(item, f"{where}.{key}", arrays) for key, item in x.items()}
         return {"@dict": [[_encoded(y, f"{where}.{key}", arrays) for y in (key, item)] for key, item in x.items()]}
     hint = " (pass its .data, or .item())" if isinstance(x, Node) else ""
     expected = "numbers, text, None, arrays, and lists, tuples and dicts of these"
@@ -269,21 +298,33 @@ def _content(file: SafetensorsFile) -> _Content:
     """Read the text of a file, and take the arrays that belong to it out of those of the model."""
     text, file.text = file.text, None
     if text is None:
-        return _Content(bool(file.arrays), {}, None, {})
+        return _Content(True, {}, None, {})
     try:
         content = json.loads(text, object_pairs_hook=_decoder(file), parse_constant=_refused)
-        if content["version"] != VERSION:
-            raise file.error(f"its version is {content['version']!r:.50}, and this program reads version {VERSION}")
-        found = _Content(content["model"], content["parts"], content["random"], content["extra"])
+        version = content.pop("version")
+        if type(version) is not int or version != VERSION:
+            raise file.error(f"its version is {_shown(version)}, and this program reads version {VERSION}")
+        found = _Content(**content)
         if not all(isinstance(x, kind) for x, kind in zip(found, (bool, dict, dict, dict), strict=True)):
             raise TypeError("a part of it is of another kind")
+        for part in found.parts.values():
+            if part.keys() != {"class", "state"} or not isinstance(part["class"], str):
+                raise TypeError("a part has the name of a class, and a state")
         if strangers := [name for name in file.arrays if name.startswith("@") or not found.model]:
             raise ValueError(f"nothing refers to {strangers}")
     except LoadError:
         raise
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, struct.error) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error) as error:
         raise file.error(f"the text in its metadata is damaged: {type(error).__name__}: {error}") from error
     return found
+
+
+def _shown(x: Any) -> str:
+    """The beginning of what a file has in the place of something else."""
+    try:
+        return f"{x!r:.50}"
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        return "an integer of very many digits"
 
 
 def _refused(constant: str) -> None:
@@ -315,14 +356,16 @@ def _misfits(model: Module, file: SafetensorsFile, strict: bool) -> list[str]:
     return lines
 
 
-def _loaded(name: str, part: Any, state: Any) -> list[str]:
-    """Let a part load its state; returns what it says against it."""
+def _loaded(name: str, part: Any, saved: dict[str, Any]) -> list[str]:
+    """Let a part load its state; returns what it, or its class, says against it."""
+    own = type(part).__name__
+    wrong = [] if saved["class"] == own else [f"{name}: {own} here, {_shown(saved['class'])} in the file"]
     try:
-        part.load_state_dict(state)
+        part.load_state_dict(saved["state"])
     except Exception as error:  # noqa: BLE001  # whatever a state that anybody may have written makes it raise
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return [f"{name}: " + said.replace("\n", "\n  ")]
-    return []
+        wrong.append(f"{name}: " + said.replace("\n", "\n  "))
+    return wrong
 
 
 def _touched(optimizer: Any, schedule: Any, loader: Any) -> list[Any]:
@@ -331,16 +374,8 @@ def _touched(optimizer: Any, schedule: Any, loader: Any) -> list[Any]:
     return [part for part in parts.values() if hasattr(part, "load_state_dict")]
 
 
-def _put_back(part: Any, state: Any, attributes: dict[str, Any]) -> None:
-    try:
-        part.load_state_dict(state)
-    finally:
-        getattr(part, "__dict__", {}).update(attributes)
-
-
 def _install(model: Module, file: SafetensorsFile, undo: ExitStack) -> None:
     """Read the arrays in a file, which fit, into the parameters and buffers of a model."""
-    undo.callback(model._refreeze)
     for name, (holder, attribute) in model._state().items():
         if name not in file.arrays:
             continue
@@ -350,8 +385,7 @@ def _install(model: Module, file: SafetensorsFile, undo: ExitStack) -> None:
             holder.data = np.broadcast_to(np.zeros((), holder.dtype), holder.shape)
             file.fill(name, holder.data)
         else:
-            array = file.read(name)
-            setattr(holder, attribute, array if isinstance(holder, Module) else array.item())
+            setattr(holder, attribute, file.read(name))
     model._refreeze()
 
 
@@ -365,10 +399,10 @@ _KNOWN = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 def _generators(model: Module | None, rng: np.random.Generator | None) -> dict[str, Any]:
     """The bit generators of all random generators in a model, and of one more, by name; a shared one several times."""
     found = {} if model is None else {f"model.{name}": part for name, part in _walk(model)}
-    found = {name: part for name, part in found.items() if isinstance(part, np.random.Generator)}
     if rng is not None:
         found["rng"] = rng
-    return {name: generator.bit_generator for name, generator in found.items()}
+    kinds = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
+    return {name: getattr(x, "bit_generator", x) for name, x in found.items() if isinstance(x, kinds)}
 
 
 def _owners(generators: dict[str, Any]) -> dict[str, str]:
@@ -415,7 +449,7 @@ def _restored(
         elif owner == name:
             try:
                 states.append((generator, _like(generator.state, given[name])))
-            except (TypeError, ValueError) as error:
+            except (AttributeError, TypeError, ValueError) as error:
                 wrong.append(f"{name}: {error}")
     if strict and has_model:
         strangers = [name for name in given if name != "rng" and name not in generators]
@@ -444,7 +478,7 @@ def _like(own: Any, given: Any, key: str = "") -> Any:
 
 def _within(x: Any, largest: int, key: str) -> int:
     if type(x) is not int or not 0 <= x <= largest:
-        raise ValueError(f"{key} must be an integer in 0 .. {largest}, got {x!r:.50}")
+        raise ValueError(f"{key} must be an integer in 0 .. {largest}, got {_shown(x)}")
     return x
 
 
@@ -461,7 +495,7 @@ def _write(path: StrPath, data: bytes) -> None:
             raise IsADirectoryError(f"{target} is a folder") if target.is_dir() else OSError(f"{target} is no file")
         if not os.access(target, os.W_OK):
             raise PermissionError(f"{target} may not be written")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -474,8 +508,9 @@ def _write(path: StrPath, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # elsewhere folders cannot be opened
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with suppress(OSError):  # the new file is in place; and not every file system, nor every user, can do this
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)

@@ -5,8 +5,12 @@ they go wherever its estimators go: into pipelines, grid searches and cross-vali
 in the attribute ``model_``; our engine differentiates, our optimizers step.
 
 Where they differ: ``coefs_`` and ``intercepts_`` are tuples of views into the network. The logarithmic loss does not
-end at 36, where scikit-learn clips it. A momentum of 1 is refused. Ctrl-C keeps what lbfgs found, too. For several
-outputs lbfgs makes small what sgd and adam do, where scikit-learn's mixes two losses.
+end at 36, where scikit-learn clips it. Ctrl-C keeps what lbfgs found, too. For several outputs lbfgs makes small what
+sgd and adam do, where scikit-learn's mixes two losses. An activation that is changed after ``fit`` counts from the
+next ``fit`` on, where scikit-learn's ``predict`` takes it at once. Refused are a momentum of 1, targets below 0 with
+``loss="poisson"``, other ``hidden_layer_sizes`` in a fit that goes on from the last (by ``warm_start`` or
+``partial_fit``), and a first loss of lbfgs that is not finite. Taken are numbers written as text for the targets of a
+regressor, and ``hidden_layer_sizes`` nested in any way, which are read one after the other.
 
 Importing this module needs scikit-learn: ``pip install 'autodiff-nn[sklearn]'``.
 """

@@ -368,6 +368,8 @@ def test_after_the_rest_of_an_epoch_the_next_is_whole():
     dealt(again)
     for _ in zip(range(3), again, strict=False):
         state = again.state_dict()
+    with pytest.raises(ValueError, match="shuffle is False here but True in the state"):  # it would deal some twice
+        DataLoader(TensorDataset(np.arange(10)), 2).load_state_dict(state)
     resumed = DataLoader(TensorDataset(np.arange(10)), 2, shuffle=True)
     resumed.load_state_dict(state)
     assert resumed.epoch == 1
@@ -390,7 +392,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
             {**good, "batch_size": 3, "examples": 9},
             "batch_size is 2 here but 3 in the state; examples is 10 here but 9",
         ),
-        ({key: good[key] for key in ("seed", "epoch", "batch", "examples")}, "batch_size is missing"),
+        ({key: x for key, x in good.items() if key != "batch_size"}, "batch_size is missing"),
+        ({**good, "shuffle": True}, "shuffle is False here but True in the state"),
+        ({**good, "drop_last": True}, "drop_last is False here but True in the state"),
         ({**good, "worker": 1}, "worker is unknown"),
         ({**good, "epoch": -1, "seed": "x"}, "seed must be an integer of at least 0, got 'x'; epoch must be .* got -1"),
         ({**good, "batch": 6}, "batch is 6 but an epoch has 5"),

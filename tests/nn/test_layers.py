@@ -117,7 +117,10 @@ def test_a_shape_mismatch_names_the_layer_and_both_numbers(shape, bias):
 
 def test_a_mismatch_inside_a_network_names_the_layer_that_does_not_fit():
     net = Sequential(Linear(8, 4), ReLU(), Linear(5, 3))
-    with pytest.raises(ShapeError, match=r"^Linear\(in_features=5, out_features=3.* \(\.\.\., 5\), got \(100, 4\)\nin module 2 of a Sequential: Linear$"):
+    words = (
+        r"^Linear\(in_features=5, out_features=3.* \(\.\.\., 5\), got \(100, 4\)\nin module 2 of a Sequential: Linear$"
+    )
+    with pytest.raises(ShapeError, match=words):
         net(np.zeros((100, 8)))
 
 

@@ -47,6 +47,32 @@ def test_batch_norm_normalises_by_the_biased_and_keeps_the_unbiased_variance():
     assert norm.num_batches_tracked == 1
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 2)])
+def test_a_batch_of_integers_is_normalised_as_the_same_numbers_in_float64(shape, dtype):
+    x = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
+    for layer in (BatchNorm1d(3), BatchNorm1d(3).eval(), LayerNorm(shape[-1])):
+        np.testing.assert_allclose(layer(x).data, layer(x.astype(float)).data, rtol=1e-13, atol=1e-13)  # roundings
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("data", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_running_estimates_keep_their_dtype_whatever_the_batches_have(dtype, data, affine, momentum):
+    norm, x = BatchNorm1d(2, dtype=dtype, affine=affine, momentum=momentum), np.arange(6).reshape(3, 2).astype(data)
+    before = norm.state_dict()
+    for _ in range(2):
+        norm(x)
+    after = norm.state_dict()
+    assert {name: array.dtype for name, array in after.items()} == {name: a.dtype for name, a in before.items()}
+    assert norm.load_state_dict(before).missing_keys == []
+    # The mean of each column is 2 and 3, the unbiased variance 4; of 0.1 of it twice 0.19 arrives. float32 has 24 bits
+    arrived = 1.0 if momentum is None else 0.19
+    np.testing.assert_allclose(after["running_mean"], arrived * np.array([2.0, 3.0]), rtol=1e-6)
+    np.testing.assert_allclose(after["running_var"], arrived * 4.0 + 1.0 - arrived, rtol=1e-6)
+
+
 @pytest.mark.promise(24)
 @pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1)])
 def test_one_value_a_channel_raises_in_training_and_works_in_eval(shape):

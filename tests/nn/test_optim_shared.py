@@ -193,6 +193,60 @@ def test_a_state_of_another_optimizer_is_refused():
 
 @pytest.mark.promise(7)
 @pytest.mark.parametrize("case", EVERY)
+def test_a_snapshot_undoes_a_load_whatever_the_options_are_and_without_a_copy(case):
+    kind, options = EVERY[case]
+    state = kind([Tensor([1.0, 2.0]), Value(3.0)], **options).state_dict()
+    p = Tensor([1.0, 2.0])
+    optimizer = kind([p, Value(3.0)], **options)
+    (p * p).sum().backward()
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = -1.0  # no state with it could be loaded
+    before = {key: x for _, units in optimizer._walk for _, memory, _ in units for key, x in memory.items()}
+    put_back = optimizer.snapshot()
+    optimizer.load_state_dict(state)
+    assert optimizer.lr >= 0.0
+    assert optimizer.state_dict() == state
+    put_back()
+    after = {key: x for _, units in optimizer._walk for _, memory, _ in units for key, x in memory.items()}
+    assert optimizer.lr == -1.0
+    assert before.keys() == after.keys()
+    assert all(after[key] is x for key, x in before.items())
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_a_snapshot_from_before_the_first_step_knows_of_no_memory(case):
+    kind, options = EVERY[case]
+    p, q = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
+    stepped, fresh = kind([p], **options), kind([q], **options)
+    (p * p).sum().backward()
+    stepped.step()
+    put_back = fresh.snapshot()
+    fresh.load_state_dict(stepped.state_dict())
+    put_back()
+    assert [memory for _, units in fresh._walk for _, memory, _ in units] == [fresh.counters]
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_a_state_has_what_an_option_needs_that_was_switched_on_after_a_step(case):
+    """As the next step would make it."""
+    kind, options = EVERY[case]
+    for switch in ({"momentum": 0.9}, {"centered": True}, {"amsgrad": True}):
+        p = Tensor([1.0, 2.0])
+        optimizer = kind([p], **options)
+        (p * p).sum().backward()
+        optimizer.step()
+        optimizer.param_groups[0].update({key: x for key, x in switch.items() if key in optimizer.defaults})
+        state, q = optimizer.state_dict(), Tensor(p.data)
+        resumed = kind([q], **options)
+        resumed.load_state_dict(state)
+        for x, stepping in ((p, optimizer), (q, resumed)):
+            stepping.zero_grad()
+            (x * x).sum().backward()
+            stepping.step()
+        np.testing.assert_array_equal(q.data, p.data)
+
+
+@pytest.mark.parametrize("case", EVERY)
 def test_every_optimizer_keeps_float32(case):
     cls, options = EVERY[case]
     single, double = Tensor([1.0, -2.0], dtype=np.float32), Tensor([1.0, -2.0])

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save as to_bytes
 
-from nn import SGD, BatchNorm1d, DataLoader, Dropout, Linear, Sequential, TensorDataset, attach
+from nn import SGD, Adam, BatchNorm1d, DataLoader, Dropout, Linear, Sequential, TensorDataset, attach
 from nn._safetensors import SafetensorsFile
 from nn.saving import LoadError, load, save
 from nn.schedules import constant
@@ -141,6 +142,7 @@ HOSTILE = {
     "a giant shape": file_of({"a": entry(shape=(2**40, 2**40), end=8)}, bytes(8)),
     "a product that overflows to 8": file_of({"a": entry(shape=(2**32, 2**32, 1), end=8)}, bytes(8)),
     "a giant empty shape": file_of({"a": entry(shape=(0, 2**70))}),
+    "a side of 2**63 bytes and an empty one": file_of({"a": entry(shape=(0, 2**60))}),
     "two giant sides and an empty one": file_of({"a": entry(shape=(2**31, 2**31, 0))}),
     "65 axes": file_of({"a": entry(shape=[1] * 65, end=8)}, bytes(8)),
     "an integer of 5,000 digits": file_of('{"a":{"dtype":"F64","shape":[' + "9" * 5000 + '],"data_offsets":[0,0]}}'),
@@ -174,6 +176,21 @@ HOSTILE = {
     "an array of the model": with_extra('{"@array":"a"}', a=np.ones(1)),
     "an array twice": with_extra('[{"@array":"@a"},{"@array":"@a"}]', **{"@a": np.ones(1)}),
     "an array that nothing refers to": with_extra("1", **{"@a": np.ones(1)}),
+    "an array of a model that is not there": with_extra("1", a=np.ones(1)),
+    "a part without a class": with_text('{"version":1,"model":false,"parts":{"loader":{}},"random":{},"extra":{}}'),
+    "a part that is a number": with_text('{"version":1,"model":false,"parts":{"loader":1},"random":{},"extra":{}}'),
+    "a part whose class is an array": to_bytes(
+        {"@a": np.ones(2)},
+        {
+            "autodiff": '{"version":1,"model":false,"parts":{"loader":{"class":{"@array":"@a"},"state":{}}},'
+            '"random":{},"extra":{}}'
+        },
+    ),
+    "more than is known": with_text('{"version":1,"model":false,"parts":{},"random":{},"extra":{},"more":1}'),
+    "a version of true": with_text('{"version":true,"model":false,"parts":{},"random":{},"extra":{}}'),
+    "a version of 1.0": with_text('{"version":1.0,"model":false,"parts":{},"random":{},"extra":{}}'),
+    "text that is a text": with_text('"version"'),
+    "text that is an array": to_bytes({"@a": np.ones(1)}, {"autodiff": '{"@array":"@a"}'}),
     "an unknown mark": with_extra('{"@eval":"1+1"}'),
     "an integer of letters": with_extra('{"@int":"xyz"}'),
     "an integer of integers": with_extra('{"@int":7}'),
@@ -315,6 +332,13 @@ def test_memory_stays_below_the_size_of_the_file_and_a_mebibyte(root, tmp_path, 
         path = tmp_path / f"{name}, into a model.bin"
         save(path, Linear(500, 600, rng=1), **options)
         sizes[path.name] = path.stat().st_size
+    for name, kind in (("another optimizer", SGD), ("another size", Adam)):  # refused: its state is not copied for that
+        path = tmp_path / f"{name}, into a training.bin"
+        model = Linear(3, 2)
+        save(path, model, optimizer=kind(model.parameters()))
+        sizes[path.name] = path.stat().st_size
+    (tmp_path / "nothing, into a training.bin").write_bytes(file_of("{}"))
+    sizes["nothing, into a training.bin"] = 10
     run = subprocess.run(
         [sys.executable, "-m", "tests.nn.saving_child", "memory", str(tmp_path)],
         cwd=root,

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import nn  # noqa: E402
+from autodiff import Tensor, no_grad  # noqa: E402
 from nn.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # short trainings are wanted
@@ -295,6 +297,58 @@ def test_the_weights_can_be_read_and_written():
         regressor.coefs_[1] = np.ones((3, 1))  # would change a list that nobody looks at
     with pytest.raises(ValueError, match="shorter"):
         regressor.coefs_ = [np.ones((4, 3))]
+    first, bias = regressor.coefs_[0], regressor.intercepts_[0]
+    regressor.coefs_ = [coef + 1.0 for coef in regressor.coefs_]
+    assert first[0, 0] == 2.0  # a view stays one
+    regressor.coefs_, regressor.intercepts_ = regressor.coefs_, regressor.intercepts_
+    assert first[0, 0] == 2.0
+    assert bias is regressor.intercepts_[0]
+
+
+@pytest.mark.parametrize(
+    "coefs",
+    [
+        [np.full((4, 3), 7.0), np.ones((1, 3))],
+        [np.full((4, 3), 7.0), np.ones(3)],
+        [np.full((4, 3), 7.0), [["a"]] * 3],
+        [np.ones((1, 3)), np.full((3, 1), 7.0)],
+        [np.full((4, 3), 7.0)],
+        [np.full((4, 3), 7.0)] * 3,
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_all_together(coefs):
+    regressor = MLPRegressor(hidden_layer_sizes=(3,), max_iter=1).fit(X, TARGET)
+    before = [array.copy() for array in regressor.coefs_ + regressor.intercepts_]
+    with pytest.raises(ValueError, match=r"the layers take shapes|could not convert|is shorter|is longer"):
+        regressor.coefs_ = coefs
+    with pytest.raises(ValueError, match=r"the layers take shapes \[\(3,\), \(1,\)\], got \[\(3,\), \(\)\]"):
+        regressor.intercepts_ = [np.full(3, 7.0), 7.0]
+    for array, expected in zip(regressor.coefs_ + regressor.intercepts_, before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_weights_of_a_network_that_is_not_there_cannot_be_set():
+    for name in ("coefs_", "intercepts_"):
+        with pytest.raises(NotFittedError, match="This MLPRegressor instance is not fitted yet"):
+            setattr(MLPRegressor(), name, [np.ones((4, 3))])
+
+
+def test_it_is_trained_where_nothing_else_is_recorded():
+    for solver in ("adam", "lbfgs"):
+        options = {"hidden_layer_sizes": (3,), "solver": solver, "max_iter": 2, "random_state": 0}
+        with no_grad():
+            inside = MLPRegressor(**options).fit(X, TARGET)
+            assert Tensor(1.0).exp().is_leaf  # and here it is as before
+        assert inside.loss_ == MLPRegressor(**options).fit(X, TARGET).loss_
+
+
+def test_the_best_weights_are_kept_only_where_they_are_needed():
+    sizes = {}
+    for early_stopping in (True, False):
+        options = {"hidden_layer_sizes": (400,), "early_stopping": early_stopping, "max_iter": 1}
+        sizes[early_stopping] = len(pickle.dumps(MLPRegressor(**options).fit(X, TARGET)))
+    weights = 8 * (4 * 400 + 400 + 400 + 1)
+    assert sizes[True] - sizes[False] > 0.99 * weights
 
 
 @pytest.mark.parametrize("activation", ["arctan", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "softplus"])

@@ -1,13 +1,16 @@
 """Our estimators against scikit-learn's own, live: the same seed gives the same training, up to rounding."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 theirs = pytest.importorskip("sklearn.neural_network", reason="nn.sklearn is made of scikit-learn's base classes")
 
 import threadpoolctl  # noqa: E402  # comes with scikit-learn
+from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import make_moons, make_regression  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning  # noqa: E402
 
 from nn import sklearn as ours  # noqa: E402
 
@@ -171,6 +174,110 @@ def test_partial_fit_goes_on_as_in_scikit_learn(solver):
         our.partial_fit(X, NUMBER, WEIGHT)
         their.partial_fit(X, NUMBER, WEIGHT)
     assert_same(our, their, X)
+
+
+def both(name, *arguments, **options):
+    return [getattr(package, name)(*arguments, random_state=0, **options) for package in (ours, theirs)]
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_the_first_batch_of_partial_fit_may_lack_classes_as_in_scikit_learn(solver):
+    for missing in ([1], [0], [1, 2], []):
+        estimators = both("MLPClassifier", (6,), solver=solver)
+        rows = ~np.isin(THREE, missing)
+        for estimator in estimators:
+            estimator.partial_fit(POINTS[rows], THREE[rows], classes=[0, 1, 2])
+            estimator.partial_fit(POINTS, THREE)
+        assert_same(*estimators, POINTS)
+        assert estimators[0].classes_.tolist() == [0, 1, 2]
+
+
+def test_partial_fit_with_several_labels_goes_on_as_in_scikit_learn():
+    estimators = both("MLPClassifier", (6,))
+    for _ in range(3):
+        for estimator in estimators:
+            estimator.partial_fit(POINTS, SEVERAL, classes=[0, 1, 2])
+    assert_same(*estimators, POINTS)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "identity"])
+def test_an_activation_that_is_changed_is_the_one_that_a_warm_start_goes_on_with(solver, activation):
+    estimators = both("MLPClassifier", (5, 4), solver=solver, warm_start=True, max_iter=4)
+    for estimator in estimators:
+        estimator.fit(POINTS, LABELS).set_params(activation=activation).fit(POINTS, LABELS)
+    assert_same(*estimators, POINTS)
+    estimators = both("MLPRegressor", hidden_layer_sizes=(5,), solver=solver, warm_start=True, max_iter=4)
+    for estimator in estimators:
+        estimator.fit(X, NUMBER).set_params(activation=activation).fit(X, NUMBER)
+    assert_same(*estimators, X)
+
+
+def test_an_activation_that_is_changed_is_the_one_that_partial_fit_goes_on_with():
+    estimators = both("MLPRegressor", hidden_layer_sizes=(5, 4))
+    for activation in ("relu", "tanh", "tanh", "relu"):
+        for estimator in estimators:
+            estimator.set_params(activation=activation).partial_fit(X, NUMBER)
+    assert_same(*estimators, X)
+
+
+def test_other_classes_under_a_warm_start_are_refused_as_in_scikit_learn():
+    for estimator in both("MLPClassifier", (3,), warm_start=True, max_iter=1):
+        estimator.fit(POINTS, THREE)
+        with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same classes as in"):
+            estimator.fit(POINTS, LABELS)
+        assert estimator.classes_.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y"),
+    [("MLPClassifier", POINTS, LABELS), ("MLPClassifier", POINTS, THREE), ("MLPRegressor", X, NUMBER)],
+)
+def test_targets_in_one_column_are_taken_as_a_vector_with_scikit_learn_s_warning(name, x, y):
+    estimators = both(name, hidden_layer_sizes=(4,), max_iter=3)
+    for estimator in estimators:
+        with pytest.warns(DataConversionWarning, match="A column-vector y was passed when a 1d array was expected"):
+            estimator.fit(x, y[:, np.newaxis])
+    assert_same(*estimators, x)
+    assert estimators[0].predict(x).shape == (150,)
+
+
+@pytest.mark.parametrize(("name", "x", "y"), [("MLPClassifier", POINTS, LABELS), ("MLPRegressor", X, NUMBER)])
+def test_the_score_of_outputs_that_are_not_finite_is_nan(name, x, y):
+    scores = []
+    for estimator in both(name, hidden_layer_sizes=(3,), max_iter=1, early_stopping=True, warm_start=True):
+        estimator.fit(x, y)
+        estimator.coefs_[0][...] = np.nan
+        # It ends with the best weights, those of the first fit; scikit-learn's are the arrays that nan was written into
+        refused = pytest.raises(ValueError, match="non-finite") if scores else contextlib.nullcontext()
+        with np.errstate(all="ignore"), refused:
+            estimator.fit(x, y)
+        scores.append(estimator.validation_scores_)
+    assert np.isnan(scores[0]).tolist() == [False, True]
+    if name == "MLPRegressor":  # scikit-learn's classifier counts how often the label that nan becomes is right
+        np.testing.assert_allclose(*scores, rtol=ROUNDING)
+
+
+def test_the_score_of_a_regressor_held_out_counts_its_weights_as_in_scikit_learn():
+    estimators = both("MLPRegressor", hidden_layer_sizes=(4,), max_iter=5, early_stopping=True)
+    for estimator in estimators:
+        estimator.fit(X, NUMBER, WEIGHT)
+    assert_same(*estimators, X)
+
+
+def test_a_subclass_with_a_constructor_of_its_own_learns_as_scikit_learn_s():
+    def made(base):
+        class Small(base):
+            def __init__(self, width=5):
+                self.width = width
+                super().__init__(hidden_layer_sizes=(width,), random_state=width, max_iter=3)
+
+        return Small
+
+    for base in ("MLPClassifier", "MLPRegressor"):
+        pair = [clone(made(getattr(package, base))(width=4)) for package in (ours, theirs)]
+        assert [estimator.get_params() for estimator in pair] == [{"width": 4}] * 2
+        assert_same(*(estimator.fit(X, LABELS) for estimator in pair), X)
 
 
 # ---- lbfgs on moons -------------------------------------------------------------------------------------------------

@@ -102,6 +102,15 @@ def test_a_power_differentiated_by_base_and_exponent_has_the_limit(base, exponen
 
 
 @pytest.mark.promise(8)
+@pytest.mark.parametrize("kind", [Value, Tensor])
+@pytest.mark.parametrize(("base", "exponent", "slope"), [(0.0, 1.0, 1.0), (1e-200, 1.0, 1.0), (0.0, 2.0, 0.0)])
+def test_near_0_only_the_exponent_0_has_no_slope_also_if_it_is_a_node(kind, base, exponent, slope):
+    a, b = kind(base), kind(exponent)
+    (a**b).backward()
+    assert float(a.grad) == slope
+
+
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("base", [1e-160, -1e-160, 1e-320, 0.0, 1e-50, 2.0])
 def test_a_power_0_has_no_slope_and_no_curvature_however_small_the_base(base):
     """Its derivatives hold base**-1 and base**-2, which may overflow, times 0."""

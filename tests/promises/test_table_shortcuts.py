@@ -184,7 +184,9 @@ def test_the_gradient_of_a_bias_is_summed_by_a_product_for_a_plain_matrix(calls,
 )
 def test_a_plain_1_or_2_takes_no_power(calls, exponent, count):
     powers = calls(rules, "np.power")
-    assert ad.power(ROW, exponent).tolist() == (ROW**exponent).tolist()
+    y = ad.power(ROW, exponent)
+    assert y.tolist() == (ROW**exponent).tolist()
+    assert not np.shares_memory(y, ROW)
     assert len(powers) == count
 
 

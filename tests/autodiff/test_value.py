@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import autodiff as ad
 from autodiff import Node, Tensor, Value
 
 # ---- construction ----------------------------------------------------------------------------------------------------
@@ -216,3 +217,8 @@ def test_a_sum_of_values_starts_from_the_integer_zero():
     total.backward()
     assert isinstance(total, Node)
     assert (total.data, a.grad, b.grad) == (4.0, 2.0, 1.0)
+
+
+def test_the_slope_of_a_power_at_0_is_that_of_its_exponent_also_where_the_exponent_is_differentiated():
+    slope = lambda b: ad.grad(lambda a: a**b)(0.0)
+    assert [ad.value_and_grad(slope)(b)[0] for b in (0.0, 1.0, 2.0)] == [0.0, 1.0, 0.0]

@@ -1,4 +1,5 @@
 """The estimators as members of scikit-learn's world: its checks, its tools, its data; and what is inside."""
+# ruff: noqa: E402  # the rest is imported after scikit-learn, which it comes with or needs, was seen to be there
 
 import itertools
 import os
@@ -13,20 +14,20 @@ import pytest
 
 sklearn = pytest.importorskip("sklearn", reason="nn.sklearn is made of scikit-learn's base classes")
 
-import joblib  # noqa: E402  # comes with scikit-learn
-import scipy.sparse  # noqa: E402  # likewise
-import threadpoolctl  # noqa: E402  # likewise
-from sklearn.base import clone  # noqa: E402
-from sklearn.datasets import load_digits, make_moons, make_regression  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
-from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
+import joblib
+import scipy.sparse
+import threadpoolctl
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_moons, make_regression
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
-import nn  # noqa: E402
-from autodiff import Tensor, no_grad  # noqa: E402
-from nn.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+import nn
+from autodiff import Tensor, no_grad
+from nn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # short trainings are wanted
 

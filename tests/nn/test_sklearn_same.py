@@ -1,4 +1,5 @@
 """Our estimators against scikit-learn's own, live: the same seed gives the same training, up to rounding."""
+# ruff: noqa: E402  # the rest is imported after scikit-learn, which it comes with or needs, was seen to be there
 
 import contextlib
 
@@ -7,12 +8,12 @@ import pytest
 
 theirs = pytest.importorskip("sklearn.neural_network", reason="nn.sklearn is made of scikit-learn's base classes")
 
-import threadpoolctl  # noqa: E402  # comes with scikit-learn
-from sklearn.base import clone  # noqa: E402
-from sklearn.datasets import make_moons, make_regression  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning  # noqa: E402
+import threadpoolctl
+from sklearn.base import clone
+from sklearn.datasets import make_moons, make_regression
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
-from nn import sklearn as ours  # noqa: E402
+from nn import sklearn as ours
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # short trainings are wanted
 

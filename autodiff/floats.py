@@ -139,8 +139,8 @@ def sigmoid(x: float) -> float:
 
 
 def logistic_error(z: float, t: float) -> float:
-    """sigmoid(z) - t without cancellation."""
-    q = math.exp(min(-z, 700.0))
+    """sigmoid(z) - t without cancellation; by NumPy's exp, as a last digit of it may be the first of the result."""
+    q = float(np.exp(min(-z, 700.0)))
     return ((1.0 - t) - t * q) / (1.0 + q)
 
 

@@ -334,7 +334,7 @@ class Node:
         if self.op is not None:
             raise GraphCopyError(
                 f"this {type(self).__name__} is the result of {self.op.name}; a node inside a graph cannot be copied "
-                "or pickled. Plot its numbers, .data; save the leaves (parameters) or .data, or copy .detach()"
+                "or pickled. Save the leaves (parameters) or .data, or copy .detach(); to plot it, plot .data"
             )
         return _restore, (type(self), self._data, self.grad, self.name)
 

@@ -40,10 +40,12 @@ from .array_rules import (
     transpose,
     var,
 )
+from .compiler import CompiledFunction, compile, retrace
 from .draw import draw_dot
 from .errors import (
     AnomalyError,
     AutodiffError,
+    CompileError,
     ExpressionError,
     GradientError,
     GraphCopyError,
@@ -80,7 +82,7 @@ from .functions import (
     triu,
     vdot,
 )
-from .modes import detect_anomaly, no_grad, recording
+from .modes import detect_anomaly, is_compiling, no_grad, recording
 from .node import Node
 from .primitive import array_op, elementwise, reduction
 from .primitive import seal_built_ins as _seal_built_ins
@@ -151,6 +153,8 @@ from .value import Value
 __all__ = [
     "AnomalyError",
     "AutodiffError",
+    "CompileError",
+    "CompiledFunction",
     "ExpressionError",
     "GradientError",
     "GraphCopyError",
@@ -178,6 +182,7 @@ __all__ = [
     "cbrt",
     "ceil",
     "clip",
+    "compile",
     "concatenate",
     "cos",
     "cosh",
@@ -206,6 +211,7 @@ __all__ = [
     "hvp",
     "hypot",
     "inner",
+    "is_compiling",
     "item",
     "jacobian",
     "jvp",
@@ -245,6 +251,7 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
+    "retrace",
     "roll",
     "round",
     "scatter",

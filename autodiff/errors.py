@@ -8,6 +8,7 @@
     +-- AnomalyError       (ArithmeticError)  detect_anomaly met a nan, an inf or a changed array
     +-- GraphCopyError     (TypeError)        a node inside a graph was copied or pickled
     +-- RegistrationError  (ValueError)       a primitive's row is not well formed
+    +-- CompileError       (RuntimeError)     compile met what cannot be flattened into a program
     +-- GradientError      (AssertionError)   a gradient is wrong (autodiff.testing)
     +-- ExpressionError    (ValueError)       the command line could not read an expression
 
@@ -46,6 +47,10 @@ class GraphCopyError(AutodiffError, TypeError):
 
 class RegistrationError(AutodiffError, ValueError):
     """A primitive was registered with a row that is not well formed or a name that is taken."""
+
+
+class CompileError(AutodiffError, RuntimeError):
+    """A function cannot be compiled: it reads the numbers themselves, or does not compute the same twice."""
 
 
 class GradientError(AutodiffError, AssertionError):

@@ -10,10 +10,10 @@ from zlib import crc32
 
 import numpy as np
 
-from .errors import AnomalyError
+from .errors import AnomalyError, CompileError
 from .node import MODES, Node
 
-__all__ = ["detect_anomaly", "no_grad", "recording"]
+__all__ = ["detect_anomaly", "is_compiling", "no_grad", "recording", "tracing"]
 
 
 class _Mode:
@@ -31,6 +31,9 @@ class _Mode:
 
     def saw_output(self, node: Node) -> None:
         """Called with every node that was just computed."""
+
+    def saw_reading(self, node: Node) -> None:
+        """Called with every node whose numbers are asked for."""
 
     def __enter__(self) -> Self:
         MODES.set((*MODES.get(), self))
@@ -121,6 +124,47 @@ class recording(_Mode):  # noqa: N801  # the counterpart of no_grad
     """
 
     records = True
+
+    def __enter__(self) -> Self:
+        if is_compiling():
+            raise CompileError(
+                "a function that differentiates cannot be compiled; differentiate the compiled function instead: "
+                "grad(compile(f)), not compile(grad(f))"
+            )
+        return super().__enter__()
+
+
+class tracing(_Mode):  # noqa: N801  # a block, like the others
+    """A function is being recorded, to be run later without its Python code: nobody may look at the numbers."""
+
+    records = True
+
+    def saw_output(self, node: Node) -> None:
+        """Refuse what is not recorded."""
+        if not next(mode.records for mode in reversed(MODES.get()) if mode.records is not None):
+            raise CompileError(f"{node.op.name if node.op else 'a leaf'} is computed under no_grad, so not recorded")
+
+    def saw_reading(self, node: Node) -> None:
+        """Refuse."""
+        what = f"of {node.name or 'a leaf' if node.op is None else 'the result of ' + node.op.name}"
+        raise CompileError(
+            f"the function reads the numbers {what} (.data, item(), bool(), a comparison or the like). A compiled "
+            "function runs its Python code once, so what follows from these numbers would never change. Use "
+            "autodiff's functions (maximum, relu, clip, where on plain masks), or leave this part outside"
+        )
+
+    def saw_gradient(self, node: Node, position: int, contribution: Any) -> None:  # noqa: ARG002  # as modes are called
+        """Refuse."""
+        raise CompileError("backward() inside a compiled function; call it on the result instead")
+
+
+def is_compiling() -> bool:
+    """Whether the code that asks is being recorded by ``compile``, so that it must not look at numbers.
+
+    >>> is_compiling()
+    False
+    """
+    return any(isinstance(mode, tracing) for mode in MODES.get())
 
 
 class detect_anomaly(_Mode):  # noqa: N801  # torch's name

@@ -18,7 +18,7 @@ from .primitive import REGISTRY, Elementwise, Primitive
 from .rules import abs as absolute
 from .rules import add, div, mul, neg, power, sub
 
-__all__ = ["MODES", "NUMPY_FUNCTIONS", "Node", "watcher"]
+__all__ = ["MODES", "NUMPY_FUNCTIONS", "Node", "read", "watcher"]
 
 MODES: ContextVar[tuple[Any, ...]] = ContextVar("autodiff_modes", default=())
 """The open blocks of no_grad, detect_anomaly and the like (see modes.py), innermost last."""
@@ -275,7 +275,7 @@ class Node:
     def detach(self) -> Self:
         """A new leaf with the same data and no history."""
         leaf: Any = type(self)
-        return leaf(self._data)  # type: ignore[no-any-return]  # Value and Tensor take their data
+        return leaf(read(self))  # type: ignore[no-any-return]  # Value and Tensor take their data
 
     # ---- behaving like a number ----
 
@@ -292,7 +292,7 @@ class Node:
         return self
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(read(self))
 
     def __float__(self) -> float:
         raise TypeError(
@@ -310,16 +310,16 @@ class Node:
         return format(self._data, spec) if spec else str(self)
 
     def __lt__(self, other: Any) -> Any:
-        return self._data < _data_of(other)
+        return read(self) < _data_of(other)
 
     def __le__(self, other: Any) -> Any:
-        return self._data <= _data_of(other)
+        return read(self) <= _data_of(other)
 
     def __gt__(self, other: Any) -> Any:
-        return self._data > _data_of(other)
+        return read(self) > _data_of(other)
 
     def __ge__(self, other: Any) -> Any:
-        return self._data >= _data_of(other)
+        return read(self) >= _data_of(other)
 
     def __copy__(self) -> Self:
         return self.__deepcopy__({})
@@ -364,6 +364,13 @@ class Node:
         )
 
 
+def read(node: Node) -> Any:
+    """The numbers of a node, for whoever asks: what is computed from them is not in the graph."""
+    for mode in MODES.get():
+        mode.saw_reading(node)
+    return node._data
+
+
 def watcher() -> Callable[[Node, int, Any], None] | None:
     """What the open modes want to see of a reverse pass, if anything."""
     if not (modes := MODES.get()):
@@ -372,7 +379,7 @@ def watcher() -> Callable[[Node, int, Any], None] | None:
 
 
 def _data_of(x: Any) -> Any:
-    return x._data if isinstance(x, Node) else x
+    return read(x) if isinstance(x, Node) else x
 
 
 def _restore(cls: Any, data: Any, grad: Any, name: str | None) -> Any:

@@ -55,16 +55,23 @@ def _pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: flo
 
 
 _PLAIN: tuple[Callable[..., Any], ...] = (
-    *(np.shape, np.ndim, np.size, np.argmax, np.argmin, np.argsort, np.nonzero, np.count_nonzero, np.any, np.all),
-    *(np.allclose, np.isclose, np.array_equal, np.zeros_like, np.ones_like, np.empty_like, np.full_like),
+    *(np.argmax, np.argmin, np.argsort, np.nonzero, np.count_nonzero, np.any, np.all),
+    *(np.allclose, np.isclose, np.array_equal, np.full_like),
 )
+_SHAPES: tuple[Callable[..., Any], ...] = (np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like)
 
 
-def _on_data(function: Callable[..., Any]) -> Callable[..., Any]:
+def _on_data(function: Callable[..., Any], attribute: str = "data") -> Callable[..., Any]:
     """A function whose answer has no derivative sees the plain data."""
 
     def plain(x: Any) -> Any:
-        return x.data if isinstance(x, Node) else [plain(y) for y in x] if isinstance(x, (list, tuple)) else x
+        return (
+            getattr(x, attribute)
+            if isinstance(x, Node)
+            else [plain(y) for y in x]
+            if isinstance(x, (list, tuple))
+            else x
+        )
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(*map(plain, args), **{key: plain(x) for key, x in kwargs.items()})
@@ -107,6 +114,7 @@ _OURS: dict[Any, Callable[..., Any]] = {
 
 NUMPY_FUNCTIONS.update(_OURS)
 NUMPY_FUNCTIONS.update({function: _on_data(function) for function in _PLAIN})
+NUMPY_FUNCTIONS.update({function: _on_data(function, "_data") for function in _SHAPES})  # not the numbers themselves
 
 
 def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -256,7 +256,8 @@ class Predicate(Primitive):
     """
 
     def _unwrap(self, operands: tuple[Any, ...]) -> tuple[Kernel | None, tuple[Any, ...], list[Any], bool]:
-        return None, *super()._unwrap(operands)[1:]
+        record, operands, xs, on_floats = super()._unwrap(operands)
+        return (record if hasattr(record, "answers") else None), operands, xs, on_floats  # a program keeps the question
 
 
 def _register(primitive: Primitive) -> Any:

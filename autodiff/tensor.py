@@ -9,7 +9,7 @@ from . import array_rules as rows
 from . import functions
 from .errors import SeedError, ShapeError
 from .graph import clock
-from .node import Node
+from .node import Node, read
 
 __all__ = ["Tensor"]
 
@@ -80,7 +80,7 @@ class Tensor(Node, holds=np.ndarray):
     @property
     def data(self) -> np.ndarray:
         """The array. Rebinding it (also ``p.data -= ...``) makes older graphs through this tensor stale."""
-        return self._data
+        return read(self)
 
     @data.setter
     def data(self, data: Any) -> None:
@@ -93,11 +93,11 @@ class Tensor(Node, holds=np.ndarray):
 
     def item(self) -> float:
         """The only element as a float. Raises ValueError if there is not exactly one."""
-        return float(self._data.item())
+        return float(self.data.item())
 
     def numpy(self) -> np.ndarray:
         """A copy of the data."""
-        return self._data.copy()
+        return self.data.copy()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -143,10 +143,10 @@ class Tensor(Node, holds=np.ndarray):
     # ---- behaving like an array ----
 
     def __eq__(self, other: object) -> Any:
-        return self._data == (other._data if isinstance(other, Node) else other)
+        return self.data == (read(other) if isinstance(other, Node) else other)
 
     def __ne__(self, other: object) -> Any:
-        return self._data != (other._data if isinstance(other, Node) else other)
+        return self.data != (read(other) if isinstance(other, Node) else other)
 
     def __len__(self) -> int:
         return len(self._data)

@@ -75,7 +75,7 @@ class _Run:
     def __init__(self, f: Function, args: Sequence[Any], argnums: Sequence[int], kwargs: dict[str, Any]) -> None:
         flat, rebuild = flatten([args[i] for i in argnums])
         with recording():
-            self.inputs = [_fresh(x) for x in flat]
+            self.inputs = [fresh(x) for x in flat]
             self.rebuild = rebuild
             call = list(args)
             for i, arg in zip(argnums, rebuild(self.inputs), strict=True):
@@ -127,7 +127,7 @@ class _Run:
         return self.rebuild_output(self.outputs if self.nested else _plain(self.outputs))
 
 
-def _fresh(x: Any) -> Node:
+def fresh(x: Any) -> Node:
     """A node of one's own with the value of x; recorded if x is a node."""
     if isinstance(x, Node):
         return mul(x, 1.0)  # type: ignore[no-any-return]  # exact, also for -0.0, inf and nan

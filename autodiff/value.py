@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .graph import clock
-from .node import Node
+from .node import Node, read
 
 __all__ = ["Value"]
 
@@ -40,7 +40,7 @@ class Value(Node, holds=float):
     @property
     def data(self) -> float:
         """The number. Rebinding it (``p.data -= 0.1 * p.grad``) makes older graphs through this value stale."""
-        return self._data
+        return read(self)  # type: ignore[no-any-return]  # a Value holds a float
 
     @data.setter
     def data(self, data: Any) -> None:
@@ -49,7 +49,7 @@ class Value(Node, holds=float):
 
     def item(self) -> float:
         """The number."""
-        return self._data
+        return self.data
 
     def _zero(self) -> float:
         return 0.0

@@ -17,6 +17,9 @@ def _checked(holder: object, module: Any) -> Module:
     return module
 
 
+# What is inside is replaced, never changed in place: an assignment is noticed by compiled functions
+
+
 class ModuleList(Module):
     """A list of modules, whose parameters are named "0.weight", "1.weight", ...
 
@@ -34,17 +37,18 @@ class ModuleList(Module):
 
     def append(self, module: Module) -> Self:
         """Add a module at the end; returns the list."""
-        self._chain.append(_checked(self, module))
-        return self
+        return self.extend([module])
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add several modules at the end; returns the list."""
-        self._chain += [_checked(self, module) for module in modules]
+        self._chain = [*self._chain, *(_checked(self, module) for module in modules)]
         return self
 
     def insert(self, index: int, module: Module) -> None:
         """Put a module before the one at this index."""
-        self._chain.insert(index, _checked(self, module))
+        chain = self._chain.copy()
+        chain.insert(index, _checked(self, module))
+        self._chain = chain
 
     def _parts(self, *, frozen: bool) -> Iterator[tuple[str, Any]]:
         yield from ((str(i), module) for i, module in enumerate(self._chain))
@@ -60,10 +64,14 @@ class ModuleList(Module):
         return self._of(self._chain[index]) if isinstance(index, slice) else self._chain[index]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._chain[index] = _checked(self, module)
+        chain = self._chain.copy()
+        chain[index] = _checked(self, module)
+        self._chain = chain
 
     def __delitem__(self, index: Any) -> None:
-        del self._chain[index]
+        chain = self._chain.copy()
+        del chain[index]
+        self._chain = chain
 
     @staticmethod
     def _of(modules: list[Module]) -> "ModuleList":
@@ -153,7 +161,9 @@ class ModuleDict(Module):
     def __setitem__(self, name: Any, module: Module) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ValueError(f"ModuleDict takes names without a dot, got {name!r}")
-        self._table[name] = _checked(self, module)
+        self._table = {**self._table, name: _checked(self, module)}
 
     def __delitem__(self, name: str) -> None:
-        del self._table[name]
+        table = self._table.copy()
+        del table[name]
+        self._table = table

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from autodiff import Node, NoGraphError, SeedError, array_op, gradients
+from autodiff import CompileError, Node, NoGraphError, SeedError, array_op, gradients, is_compiling, retrace
 
 __all__ = ["Hook", "LoadedKeys", "Module", "StateDictError"]
 
@@ -50,6 +50,7 @@ class Hook:
     def remove(self) -> None:
         """Call the hook no more; doing this twice does no harm."""
         self._hooks.pop(self, None)
+        retrace()
 
 
 _BOOKKEEPING = frozenset({"training", "_buffers", "_frozen", "_hooks"})
@@ -90,6 +91,8 @@ class Module:
                     f"{name} of {type(self).__name__} is a parameter, and the result of an operation is none; to "
                     f"change its numbers write {name}.data -= ..., or make a new parameter, Tensor(...)"
                 )
+        if vars(self).get(name, _BOOKKEEPING) is not value:
+            retrace()  # compiled functions that call this module may have to compute something else from now on
         object.__setattr__(self, name, value)
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -291,6 +294,7 @@ class Module:
         """Let the constants that stand for frozen parameters have the numbers of these."""
         for module in self.modules():
             vars(module).update({name: _constant(part) for name, part in module._frozen.items()})
+        retrace()
 
     def _state(self) -> dict[str, tuple[Any, str]]:
         """Where each array of the state is found: {dotted name: (a parameter and "data", or a module and a name)}."""
@@ -330,9 +334,12 @@ class Module:
         hooks = vars(self).setdefault("_hooks", {})
         handle = Hook(hooks, backward=backward)
         hooks[handle] = hook
+        retrace()
         return handle
 
     def _through_hooks(self, inputs: tuple[Any, ...], output: Any) -> Any:
+        if is_compiling():
+            raise CompileError(f"{self!r} has hooks, which a compiled function would not call; remove them first")
         for handle, hook in list(self._hooks.items()):
             if handle._backward:
                 output = _watched(output, partial(hook, self))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff import Node, ShapeError, Tensor, array_op, broadcast_to, mean, reshape, sum_to
+from autodiff import CompileError, Node, ShapeError, Tensor, array_op, broadcast_to, is_compiling, mean, reshape, sum_to
 
 from .module import Module
 
@@ -41,6 +41,11 @@ def standardized(x: Any, axis: tuple[int, ...], eps: float, known: Standardized 
     variance = _mean(deviation * deviation, axis)
     inverse = 1.0 / np.sqrt(variance + eps)  # np.sqrt of a node is a node
     return Standardized(deviation * inverse, inverse, centre, variance)
+
+
+def _standardized_data(x: Any, axis: tuple[int, ...], eps: float) -> Standardized | None:
+    """The numbers of x standardised; None if nobody may look at them, because a function is being compiled."""
+    return None if is_compiling() else standardized(x.data if isinstance(x, Node) else x, axis, eps)
 
 
 def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, known: Any = None) -> Any:
@@ -149,8 +154,13 @@ class BatchNorm1d(Module):
                 f"{self} needs more than one value for each channel in training, got an input of shape {x.shape}; "
                 "make the batch larger, or call eval()"
             )
-        known = standardized(x.data if isinstance(x, Node) else x, axis, self.eps)
+        known = _standardized_data(x, axis, self.eps)
         if self.training and self.running_mean is not None:
+            if known is None:
+                raise CompileError(
+                    f"{self} moves its running estimates in training, which a compiled function would not do; compile "
+                    "the module after eval(), or use track_running_stats=False"
+                )
             self._follow(known.centre, known.variance, n)
         w, b = (self._column(numbers, x) for numbers in self._parameters())
         return normalized(x, w, b, axis=axis, eps=self.eps, known=known)
@@ -221,7 +231,7 @@ class LayerNorm(Module):
             raise ShapeError(f"{self} takes inputs of shape ({wanted}), got {x.shape}")
         w, b = 1.0 if self.weight is None else self.weight, 0.0 if self.bias is None else self.bias
         axis = tuple(range(len(x.shape) - n, len(x.shape)))
-        known = standardized(x.data if isinstance(x, Node) else x, axis, self.eps)
+        known = _standardized_data(x, axis, self.eps)
         return normalized(x, w, b, axis=axis, eps=self.eps, known=known)
 
     def _describe(self) -> str:

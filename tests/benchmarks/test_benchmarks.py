@@ -12,10 +12,11 @@ from . import deep_steps, scalar_steps, tensor_steps
 from .__main__ import main
 
 
+@pytest.mark.parametrize("contestant", [tensor_steps.Ours, tensor_steps.OursCompiled])
 @pytest.mark.parametrize("name", tensor_steps.PROBLEMS)
-def test_tensor_step_gives_the_loss_and_gradients_of_numpy_by_hand(name: str) -> None:
+def test_tensor_step_gives_the_loss_and_gradients_of_numpy_by_hand(name: str, contestant: type) -> None:
     problem = tensor_steps.PROBLEMS[name]
-    assert tensor_steps.disagreement(problem, tensor_steps.Ours(problem)) <= 1e-12
+    assert tensor_steps.disagreement(problem, contestant(problem)) <= 1e-12
 
 
 @pytest.mark.parametrize("name", deep_steps.PROBLEMS)

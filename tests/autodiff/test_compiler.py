@@ -1,0 +1,417 @@
+"""A compiled function is the function: the same values, gradients, errors and side effects, without its Python code."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+
+import autodiff as ad
+from autodiff import CompileError, Tensor, Value, compile, detect_anomaly, grad, jvp, no_grad, retrace
+from autodiff.testing.strategies import programs
+
+from . import array_cases, elementwise_cases
+
+
+def weighted(call, shape):
+    """Return the function <weights, call(xs)>, with weights without symmetries."""
+    weights = np.cos(1.0 + np.arange(np.prod(shape))).reshape(shape)
+    return lambda *xs: ad.sum(call(*xs) * weights)
+
+
+def both(call, xs, node):
+    """Return value and gradients of a function, as it is and compiled."""
+    found = []
+    for f in (call, compile(call)):
+        leaves = [node(x) for x in xs]
+        y = f(*leaves)
+        y.backward()
+        found.append([y.data, *[x.grad for x in leaves]])
+    return found
+
+
+def assert_same(eager, compiled, ulps=4):
+    """Kernels in another order of operations may round the last digits differently."""
+    for a, b in zip(eager, compiled, strict=True):
+        assert np.shape(a) == np.shape(b)
+        assert type(a) is type(b)
+        if a is None:
+            continue
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None)
+        largest = np.max(np.abs(np.where(np.isfinite(a), a, 0.0)), initial=0.0)
+        np.testing.assert_allclose(b, a, rtol=ulps * 2.3e-16, atol=ulps * 2.3e-16 * largest)
+
+
+# ---- every row of the table ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", elementwise_cases.CASES.values(), ids=elementwise_cases.CASES)
+def test_every_elementwise_row_can_be_compiled_for_floats_and_arrays(case, figure):
+    if case.name == "where":
+        pytest.skip("this case looks at its operands; where has a test of its own")
+    xs = elementwise_cases.draw(case, 12)
+    assert_same(*both(weighted(case.call, 12), xs, Tensor))
+    assert_same(*both(case.call, [float(x[0]) for x in xs], Value))
+    assert_same(*both(lambda *xs: ad.sum(case.call(*xs)), [x.astype(np.float32) for x in xs], Tensor), ulps=1e10)
+    figure("elementwise rows compiled", 1)
+
+
+@pytest.mark.parametrize("name", array_cases.BY_NAME)
+def test_every_structural_row_and_composite_can_be_compiled(name):
+    compiled = 0
+    for case in array_cases.BY_NAME[name]:
+        xs = array_cases.draw(case)
+        y = case.call(*map(Tensor, xs))
+        f = weighted(case.call, y.shape) if isinstance(y, Tensor) else case.call
+        try:
+            assert_same(*both(f, xs, Tensor), ulps=64)
+            compiled += 1
+        except CompileError:
+            assert name in DECIDE_BY_NUMBERS, case.label
+    assert bool(compiled) != (name in DECIDE_BY_NUMBERS)
+
+
+DECIDE_BY_NUMBERS = {"sort"}
+"""What looks at the numbers to find out where they go."""
+
+
+# ---- whole programs ------------------------------------------------------------------------------------------------
+
+
+def assert_same_gradients(program, node):
+    f = compile(lambda *xs: ad.sum(program(*xs)))
+    compiled = []
+    for g in (lambda *xs: ad.sum(program(*xs)), f):
+        leaves = [node(x) for x in program.inputs]
+        g(*leaves).backward()
+        compiled.append([x.grad for x in leaves])
+    assert_same(*compiled, ulps=2000)  # a sum over many paths that nearly cancel
+    assert f(*program.inputs) == pytest.approx(ad.sum(program(*program.inputs)), rel=1e-12, abs=1e-12)
+
+
+@given(programs("scalar", max_nodes=30))
+def test_random_programs_of_floats_have_the_same_gradients(program):
+    assert_same_gradients(program, Value)
+
+
+@given(programs("tensor", max_nodes=20))
+def test_random_programs_of_arrays_have_the_same_gradients(program):
+    assume("sort" not in str(program))  # it looks at the numbers
+    assert_same_gradients(program, Tensor)
+
+
+def test_a_chain_of_many_operations_compiles_without_recursion():
+    def chain(x):
+        for _ in range(20_000):
+            x = x * 1.0001 + 0.0001
+        return x
+
+    f, x = compile(chain), Value(0.5)
+    f(x).backward()
+    assert f(0.5) == chain(0.5)
+    assert x.grad == pytest.approx(1.0001**20_000)
+
+
+# ---- as f itself ---------------------------------------------------------------------------------------------------
+
+
+def test_the_python_code_runs_twice_for_every_kind_of_arguments_and_no_more():
+    calls = []
+
+    def f(x):
+        calls.append(type(x))
+        return x * x
+
+    fast = compile(f)
+    assert [fast(3.0), fast(4.0), fast(np.float64(5.0))] == [9.0, 16.0, 25.0]
+    assert calls == [Value] * 4  # a NumPy float is of another kind than a float
+    assert fast(np.ones(2)).tolist() == [1.0, 1.0]
+    assert fast(np.full(2, 3.0)).tolist() == [9.0, 9.0]
+    assert fast(np.full(3, 3.0, np.float32)).dtype == np.float32
+    assert calls[4:] == [Tensor] * 4
+
+
+def test_plain_arguments_give_a_plain_result_and_nodes_a_node():
+    fast = compile(lambda a, b: a * b)
+    assert type(fast(2.0, 3.0)) is float
+    assert type(fast(np.ones(2), 3.0)) is np.ndarray
+    assert type(fast(Value(2.0), 3.0)) is Value
+    assert type(fast(2.0, Tensor([1.0]))) is Tensor
+    assert fast(np.float32(2.0), 0.5) == 1.0
+
+
+def test_leaves_that_the_function_closes_over_are_read_at_every_call_and_receive_gradients():
+    w = Tensor([1.0, 2.0])
+    loss = compile(lambda x: (w * x).sum())
+    x = np.array([3.0, 4.0])
+    assert loss(x).item() == 11.0
+    w.data = w.data * 10
+    y = loss(x)
+    assert y.item() == 110.0
+    y.backward()
+    assert w.grad.tolist() == [3.0, 4.0]
+    y.backward()
+    assert w.grad.tolist() == [6.0, 8.0]
+
+
+def test_arrays_that_the_function_closes_over_are_read_at_every_call():
+    offset = np.zeros(2)
+    fast = compile(lambda x: x + offset)
+    assert fast(np.ones(2)).tolist() == [1.0, 1.0]
+    offset += 5
+    assert fast(np.ones(2)).tolist() == [6.0, 6.0]
+
+
+def test_gradients_flow_on_to_what_the_arguments_were_computed_from():
+    a, w = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    fast = compile(lambda x: x * w)
+    (fast(a * a) * 2.0).sum().backward()
+    assert a.grad.tolist() == [12.0, 32.0]
+    assert w.grad.tolist() == [2.0, 8.0]
+
+
+def test_an_argument_given_twice_receives_both_gradients():
+    x = Value(3.0)
+    compile(lambda a, b: a * a * b)(x, x).backward()
+    assert x.grad == 27.0
+
+
+def test_nested_containers_and_keywords_are_arguments_too():
+    fast = compile(lambda p, *, scale: p["w"][0] * p["b"] + scale)
+    w, b = Value(2.0), Value(5.0)
+    fast({"w": [w, 1.0], "b": b}, scale=3.0).backward()
+    assert (w.grad, b.grad) == (5.0, 2.0)
+    assert fast({"w": [2.0, 1.0], "b": 5.0}, scale=4.0) == 14.0
+
+
+def test_what_is_no_number_is_part_of_what_is_compiled():
+    fast = compile(lambda x, axis: ad.sum(x, axis=axis))
+    x = np.arange(6.0).reshape(2, 3)
+    assert fast(x, 0).tolist() == [3.0, 5.0, 7.0]
+    assert fast(x, 1).tolist() == [3.0, 12.0]
+    assert fast(x, None) == 15.0
+
+
+def test_old_programs_are_let_go():
+    fast = compile(lambda x, n: x * float(n))
+    for n in range(2 * fast.LIMIT):
+        assert fast(2.0, n) == 2.0 * n
+    assert len(fast._recordings) == fast.LIMIT
+    assert fast(2.0, 0) == 0.0
+
+
+def test_retrace_records_anew():
+    numbers = [2.0]
+    fast = compile(lambda x: x * numbers[0])
+    assert fast(3.0) == 6.0
+    numbers[0] = 5.0
+    assert fast(3.0) == 6.0
+    retrace()
+    assert fast(3.0) == 15.0
+
+
+def test_results_and_gradients_are_arrays_of_their_own():
+    x = Tensor([[1.0, 2.0], [3.0, 4.0]])
+    c = np.ones((2, 2))
+    for f in (lambda x: x, lambda x: x.T, lambda x: x.reshape(4), lambda x: x + c, lambda x: ad.where(c > 0, x, c)):
+        fast = compile(f)
+        y = fast(x)
+        assert not np.shares_memory(y.data, x.data)
+        assert not np.shares_memory(fast(c), c)
+        seed = np.ones(y.shape)
+        x.zero_grad()
+        y.backward(seed)
+        assert not np.shares_memory(x.grad, seed)
+        assert not np.shares_memory(x.grad, y.grad)
+        assert not np.shares_memory(x.grad, c)
+    u, v = Tensor([1.0]), Tensor([2.0])
+    compile(lambda a, b: (a + b).sum())(u, v).backward()
+    assert not np.shares_memory(u.grad, v.grad)
+
+
+def test_a_user_s_rule_that_returns_a_user_s_array_is_copied():
+    table = np.array([1.0, 2.0])
+    lookup = ad.array_op("lookup", lambda x: table, lambda g, y, x: table)
+    x = Tensor([0.0, 0.0])
+    y = compile(lambda x: lookup(x))(x)
+    y.backward(np.ones(2))
+    assert not np.shares_memory(y.data, table)
+    assert not np.shares_memory(x.grad, table)
+    assert x.grad.tolist() == [1.0, 2.0]
+
+
+def test_no_grad_gives_a_leaf_and_rebinding_makes_the_graph_stale():
+    w = Tensor([1.0, 2.0])
+    fast = compile(lambda x: (w * x).sum())
+    with no_grad():
+        assert fast(np.ones(2)).is_leaf
+    y = fast(np.ones(2))
+    w.data = w.data + 1.0
+    with pytest.raises(ad.StaleGraphError):
+        y.backward()
+
+
+def test_detect_anomaly_runs_the_function_itself():
+    fast = compile(lambda x: ad.sum(ad.log(x * 2.0)))
+    with np.errstate(all="ignore"):
+        assert np.isnan(fast(Tensor([-1.0])).data)
+        with detect_anomaly(), pytest.raises(ad.AnomalyError, match="log gave nan"):
+            fast(Tensor([-1.0]))
+
+
+# ---- transforms ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x", [0.7, np.array([0.3, -0.8])], ids=["float", "array"])
+def test_derivatives_of_every_order_and_mode_are_those_of_the_function(x):
+    w = Tensor(2.0)
+
+    def f(x):
+        return ad.sum(ad.tanh(x * x) * ad.exp(x)) * w.detach().item() if isinstance(x, list) else ad.sum(ad.tanh(x * x))
+
+    fast = compile(f)
+    assert_same([grad(f)(x)], [grad(fast)(x)])
+    assert_same(jvp(f, (x,), (x,)), jvp(fast, (x,), (x,)))
+    second, third = (lambda f: lambda x: ad.sum(grad(f)(x) * 3.0)), (lambda x: x)
+    assert_same([grad(second(f))(x)], [grad(second(fast))(x)])
+    assert_same([grad(second(second(f)))(x)], [grad(second(second(fast)))(x)], ulps=16)
+    assert_same([third(jvp(grad(f), (x,), (x,))[1])], [jvp(grad(fast), (x,), (x,))[1]])
+    if np.ndim(x):
+        assert_same([ad.hessian(f)(x)], [ad.hessian(fast)(x)])
+
+
+def test_gradients_with_create_graph_reach_captured_leaves():
+    w = Tensor([1.0, 2.0])
+    fast = compile(lambda x: ((w * w) * x).sum())
+    x = Tensor([3.0, 4.0])
+    (g,) = ad.gradients(fast(x), [w], create_graph=True)
+    (h,) = ad.gradients(g.sum(), [x])
+    assert h.tolist() == [2.0, 4.0]
+
+
+def test_a_compiled_function_in_a_compiled_function_is_a_part_of_it():
+    inner = compile(lambda x: x * x)
+    outer = compile(lambda x: inner(x) + inner(x + 1.0))
+    assert outer(2.0) == 13.0
+    assert grad(outer)(2.0) == 10.0
+
+
+# ---- what cannot be compiled ---------------------------------------------------------------------------------------
+
+READS = {
+    "data": lambda x: x * x.data,
+    "item": lambda x: x * ad.sum(x).item(),
+    "bool": lambda x: x if ad.sum(x) else -x,
+    "less": lambda x: ad.where(x < 0, x, 0.0),
+    "equal": lambda x: ad.where(x == 0, x, 0.0),
+    "ufunc": lambda x: ad.where(np.isnan(x), x, 0.0),
+    "argmax": lambda x: x[np.argmax(x)],
+    "detach": lambda x: x * x.detach(),
+    "numpy": lambda x: x * x.numpy(),
+    "sort": ad.sort,
+    "Tensor": lambda x: x * Tensor(x.data),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reading_numbers_is_refused(name):
+    with pytest.raises(CompileError, match="the function reads the numbers"):
+        compile(READS[name])(np.array([1.0, 2.0]))
+
+
+def test_shapes_may_be_read():
+    fast = compile(lambda x: ad.sum(x * np.ones_like(x)) / np.size(x) + np.shape(x)[0] + np.ndim(x) + len(x))
+    assert fast(np.array([1.0, 2.0])) == 1.5 + 2 + 1 + 2
+
+
+def test_differentiating_inside_is_refused():
+    def trains(x):
+        y = x * x
+        y.backward()
+        return y
+
+    for f in (grad(lambda x: x * x), lambda x: jvp(lambda z: z * z, (x,), (1.0,))[1]):
+        with pytest.raises(CompileError, match=r"grad\(compile\(f\)\)"):
+            compile(f)(1.0)
+    with pytest.raises(CompileError, match="call it on the result"):
+        compile(trains)(1.0)
+
+
+def test_no_grad_inside_is_refused():
+    def f(x):
+        with no_grad():
+            return x * x
+
+    with pytest.raises(CompileError, match="no_grad"):
+        compile(f)(2.0)
+
+
+def test_random_numbers_and_counters_are_refused():
+    rng, calls = np.random.default_rng(0), []
+
+    def grows(x):
+        calls.append(1)
+        for _ in calls:
+            x = x * x
+        return x
+
+    with pytest.raises(CompileError, match="another number the second time"):
+        compile(lambda x: x * rng.random(2))(np.ones(2))
+    with pytest.raises(CompileError, match="did not compute the same"):
+        compile(grows)(1.5)
+    with pytest.raises(CompileError, match="another number the second time"):
+        compile(lambda x: x[rng.permutation(50)])(np.ones(50))
+
+
+def test_a_failed_recording_leaves_nothing_behind():
+    fast = compile(lambda x: x * x.data if flag else x * 2.0)
+    flag = True
+    for _ in range(2):
+        with pytest.raises(CompileError):
+            fast(1.0)
+    assert not ad.is_compiling()
+    flag = False
+    assert fast(1.0) == 2.0
+
+
+def test_errors_of_the_function_are_its_own():
+    with pytest.raises(ad.ShapeError, match="mul"):
+        compile(lambda a, b: a * b)(np.ones(2), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "x", [np.arange(3), np.array([True]), np.ones(2) * 1j], ids=["integers", "booleans", "complex"]
+)
+def test_arrays_that_are_not_floating_are_refused(x):
+    with pytest.raises(TypeError, match=r"floating arrays, got dtype .*outside the function"):
+        compile(lambda x: x * 1.0)(x)
+
+
+def test_other_misuse_is_refused():
+    with pytest.raises(TypeError, match="compile takes a function, got int"):
+        compile(3)
+    with pytest.raises(TypeError, match="returns one number, array or node, got tuple"):
+        compile(lambda x: (x, x))(1.0)
+    with pytest.raises(TypeError, match="got NoneType"):
+        compile(lambda x: None)(1.0)
+    with pytest.raises(TypeError, match="hashable"):
+        compile(lambda x, options: x)(1.0, {1, 2})
+
+
+def test_a_function_that_ignores_its_arguments_gives_its_constant():
+    table = np.ones(2)
+    assert compile(lambda x: 3)(Value(1.0)) == 3.0
+    y = compile(lambda x: table)(Tensor([1.0]))
+    assert y.tolist() == [1.0, 1.0]
+    assert not np.shares_memory(y, table)
+
+
+def test_an_argument_that_is_not_used_receives_no_gradient():
+    a, b, unused = Tensor([1.0]), Tensor([2.0]), Tensor([[3.0]])
+    compile(lambda a, unused, b: ad.sum(a * ad.floor(b)))(a, unused, b).backward()
+    assert (a.grad.tolist(), b.grad.tolist(), unused.grad) == ([2.0], [0.0], None)
+
+
+def test_the_program_can_be_read():
+    text = compile(lambda x, w: ad.sum(ad.relu(x @ w))).text(np.ones((3, 2)), Tensor(np.ones((2, 2))))
+    assert "v2 = x0.dot(x1)" in text
+    assert text.count("def ") == 2
+    assert "None" in text.splitlines()[-1]

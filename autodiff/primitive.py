@@ -49,7 +49,7 @@ def as_data(x: Any) -> Any:
             return float(x)
         if not isinstance(x, (np.ndarray, list, tuple, complex, np.complexfloating)):
             raise TypeError(f"expected a number, an array or a node, got {kind.__name__}: {x!r}")
-        x = np.asarray(x)
+        x = np.asarray(x)  # also a subclass of array, such as a matrix, which computes in other ways
     if x.dtype.kind in "fcb":  # a boolean array is a mask and stays one
         return x
     if x.dtype.kind not in "iu":

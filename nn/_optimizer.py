@@ -18,8 +18,9 @@ __all__ = ["Optimizer", "blocks", "units_of"]
 np.empty((32 << 20) - 8192, np.uint8)
 
 # Rules are applied to so many elements at a time. What they compute on the way then stays in the processor's cache and
-# in a few reused blocks of half a megabyte, however large the parameter is.
-BLOCK = 1 << 16
+# in a few reused blocks of half a megabyte, however large the parameter is. Up to WHOLE elements the walk costs more
+# than it saves.
+BLOCK, WHOLE = 1 << 16, 1 << 18
 
 _FRACTION = ("in [0, 1)", lambda x: 0.0 <= x < 1.0)
 _NOT_NEGATIVE = ("at least 0", lambda x: x >= 0.0)
@@ -105,7 +106,7 @@ class Optimizer:
         dtypes = {unit.data.dtype for unit in units_of(self.parameters)}
         self._dtype = dtypes.pop() if len(dtypes) == 1 else None
         units = units_of(params)
-        self._walk.append((group, [(unit, dict(self.counters), unit.data.size > BLOCK) for unit in units]))
+        self._walk.append((group, [(unit, dict(self.counters), unit.data.size > WHOLE) for unit in units]))
 
     def _listed(self, parameters: Any) -> list[Any]:
         name = type(self).__name__

@@ -250,20 +250,26 @@ def hinge_loss(scores: Any, labels: Any, *, reduction: str = "mean") -> Any:
 # ---- many classes ---------------------------------------------------------------------------------------------------
 
 
-def _label_weight(x: Any, mask: np.ndarray) -> Any:
+def _logs(x: Any, known: Any) -> Any:
+    """log_softmax(x), which may be known if x is plain data."""
+    return log_softmax(x) if known is None or isinstance(x, Node) else known
+
+
+def _label_weight(x: Any, mask: np.ndarray, known: Any) -> Any:
     """(p - 1) / rows where the mask is, and p / rows elsewhere, for p = softmax(x)."""
-    logs = log_softmax(x)
+    logs = _logs(x, known)
     return mul(where(mask, expm1(logs), exp(logs)), x.shape[-1] / x.size)
 
 
 mean_label_cross_entropy = array_op(
     "mean_label_cross_entropy",
-    lambda x, *, mask: -np.mean(log_softmax(x)[mask]),
-    lambda g, y, x, *, mask: mul(g, _label_weight(x, mask)),
-    pushforwards=[lambda t, y, x, *, mask: sum(mul(t, _label_weight(x, mask)))],
+    lambda x, *, mask, known=None: -np.mean(_logs(x, known)[mask]),
+    lambda g, y, x, *, mask, known=None: mul(g, _label_weight(x, mask, known)),
+    pushforwards=[lambda t, y, x, *, mask, known=None: sum(mul(t, _label_weight(x, mask, known)))],
     symbol="CE",
     doc="The mean over the rows of x of -log softmax(x) at the one place of each row where the mask is True: the usual "
-    "cross-entropy of logits and class numbers as one node, without the probabilities of all classes.",
+    "cross-entropy of logits and class numbers as one node, without the probabilities of all classes. Whoever has "
+    "log softmax(x) already may hand it over, so that it is not computed again.",
 )
 
 
@@ -311,7 +317,9 @@ def cross_entropy(
         return reduced(name, rows, reduction)
     kept = _kept(name, logits.shape, target, ignore_index)
     if reduction == "mean" and weight is kept is None and not label_smoothing and target.size:
-        return mean_label_cross_entropy(logits, mask=target[..., None] == np.arange(classes))
+        mask = target[..., None] == np.arange(classes)
+        known = None if is_compiling() else log_softmax(_data(logits))  # nobody may look at numbers while compiling
+        return mean_label_cross_entropy(logits, mask=mask, known=known)
     p = _one_hot(target if kept is None else np.where(kept, target, 0), classes, _dtype(logits))
     p = _costs(name, p, label_smoothing, weight)
     if kept is not None:

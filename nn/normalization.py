@@ -2,23 +2,30 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff import CompileError, Node, ShapeError, Tensor, array_op, broadcast_to, is_compiling, mean, reshape, sum_to
+from autodiff import CompileError, Node, ShapeError, Tensor, add, array_op, is_compiling, mean, reshape, sum
 
 from .module import Module
 
 __all__ = ["BatchNorm1d", "LayerNorm"]
 
 
-def _mean(x: Any, axis: tuple[int, ...]) -> Any:
-    """The mean along some axes, kept as 1 (or left out, if it is the first of two)."""
-    floats = type(x) is np.ndarray and x.dtype.kind == "f"  # 1/n in the dtype of integers would be 0
-    if axis == (0,) and floats and x.ndim == 2:  # a product is much faster than a sum along that axis
-        return np.full(len(x), 1.0 / len(x) if len(x) else 1.0, x.dtype).dot(x)
-    return mean(x, axis=axis, keepdims=True)
+def _along(axis: tuple[int, ...], reduction: Any, x: Any) -> Any:
+    """The sum or the mean along some axes, kept as 1 (or left out, if it is the first of two)."""
+    if axis == (0,) and type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind == "f":
+        return _factors(reduction is mean, len(x), x.dtype.char).dot(x)  # much faster than adding up along that axis
+    return reduction(x, axis=axis, keepdims=True)
+
+
+@lru_cache(maxsize=16)
+def _factors(averaged: bool, n: int, dtype: str) -> Any:
+    factors = np.full(n, 1.0 / n if averaged and n else 1.0, dtype)
+    factors.flags.writeable = False
+    return factors
 
 
 class Standardized(NamedTuple):
@@ -36,11 +43,12 @@ def standardized(x: Any, axis: tuple[int, ...], eps: float, known: Standardized 
     """Standardise x along some axes, unless it is plain data of which that is known."""
     if known is not None and not isinstance(x, Node):
         return known
-    centre = _mean(x, axis)
+    centre = _along(axis, mean, x)
     deviation = x - centre
-    variance = _mean(deviation * deviation, axis)
+    variance = _along(axis, mean, deviation * deviation)
     inverse = 1.0 / np.sqrt(variance + eps)  # np.sqrt of a node is a node
-    return Standardized(deviation * inverse, inverse, centre, variance)
+    deviation *= inverse  # in place, unless it is a node
+    return Standardized(deviation, inverse, centre, variance)
 
 
 def _standardized_data(x: Any, axis: tuple[int, ...], eps: float) -> Standardized | None:
@@ -55,23 +63,63 @@ def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, kn
     return y
 
 
-def _through(g: Any, x: Any, axis: tuple[int, ...], eps: float, known: Any) -> Any:
-    """The Jacobian of the standardised x, (1 - 1/n - z z'/n) / deviation, is symmetric: both ways the same."""
+def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any) -> Any:
+    """h times the Jacobian of the standardised z, 1 - 1/n - z z'/n, still to be divided by the deviation; symmetric."""
+    n = max(h.size // max(sum_h.size, 1), 1)
+    through = h - z * (sum_hz / n)
+    through -= sum_h / n  # in place, unless it is a node
+    return through
+
+
+def _gradients(
+    g: Any,
+    y: Any,  # noqa: ARG001  # every rule gets y
+    x: Any,
+    w: Any,
+    b: Any,
+    *,
+    axis: tuple[int, ...],
+    eps: float,
+    known: Any = None,
+) -> list[Any]:
+    """Of x, w and b, together: they share most of the work."""
     z, inverse, _, _ = standardized(x, axis, eps, known)
-    return (g - _mean(g, axis) - z * _mean(g * z, axis)) * inverse
+    gz, scale = g * z, w * inverse
+    if (scale + b).size > inverse.size:
+        gw, gwz = g * w, gz * w
+        return [_through(gw, z, _along(axis, sum, gw), _along(axis, sum, gwz)) * inverse, gz, g]
+    # w and b do not change along the axis: their gradients are the very sums, and w can wait for the last product
+    sum_g, sum_gz = _along(axis, sum, g), _along(axis, sum, gz)
+    return [_through(g, z, sum_g, sum_gz) * scale, sum_gz, sum_g]
+
+
+def _tangent(
+    ts: Any,
+    y: Any,  # noqa: ARG001  # every rule gets y
+    x: Any,
+    w: Any,
+    b: Any,  # noqa: ARG001  # and every operand
+    *,
+    axis: tuple[int, ...],
+    eps: float,
+    known: Any = None,
+) -> Any:
+    z, inverse, _, _ = standardized(x, axis, eps, known)
+    t_x, t_w, t_b = ts
+    terms = [] if t_b is None else [t_b]
+    if t_w is not None:
+        terms.append(t_w * z)
+    if t_x is not None:
+        terms.append(_through(t_x, z, _along(axis, sum, t_x), _along(axis, sum, t_x * z)) * inverse * w)
+    return reduce(add, terms)
 
 
 normalized = array_op(
     "normalized",
     _normalized,
-    lambda g, y, x, w, b, *, axis, eps, known=None: _through(g * w, x, axis, eps, known),
-    lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g * standardized(x, axis, eps, known).z, shape=w.shape),
-    lambda g, y, x, w, b, *, axis, eps, known=None: sum_to(g, shape=b.shape),
-    pushforwards=[
-        lambda t, y, x, w, b, *, axis, eps, known=None: w * _through(t, x, axis, eps, known),
-        lambda t, y, x, w, b, *, axis, eps, known=None: t * standardized(x, axis, eps, known).z,
-        lambda t, y, x, w, b, *, axis, eps, known=None: broadcast_to(t, shape=x.shape),
-    ],
+    _gradients,
+    pushforwards=[_tangent],
+    variadic=True,
     latex=r"\frac{{{0} - \mu}}{{\sigma}} \cdot {1} + {2}",
     doc="(x - mean) / sqrt(variance + eps) * w + b, with mean and biased variance along some axes. Whoever has "
     "standardised this x may hand that over, so that it is not done again.",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 # Raise it when tests are added. A file that no longer imports or a parametrisation gone empty makes the count fall.
-FEWEST_TESTS = 4600
+FEWEST_TESTS = 9000
 
 # What is tested of a package as a whole: the networks of the lectures, and that everything was compared with PyTorch
 WHOLE = {"nn.lectures", "nn.oracle"}

@@ -12,16 +12,19 @@ from ..forward import tangents
 from ..graph import topological_order
 from ..modes import is_compiling, recording, tracing
 from ..node import MODES, Node, watcher
-from ..primitive import ArrayOp
+from ..primitive import ArrayOp, as_data
 from ..tensor import Tensor
 from ..transforms import flatten, fresh
 from ..value import Value
 from .program import Program
-from .to_numpy import Functions
+from .to_numpy import functions_of
 
 __all__ = ["CompiledFunction", "compile", "retrace"]
 
-_CONSTANT = (float, np.ndarray)
+_CONSTANTS = (float, np.ndarray)
+_OPERANDS = (*_CONSTANTS, Value, Tensor)
+_FIXED = "fixed"
+"""In place of a shape: an argument that is not computed with, and that a program is made for as it is."""
 Rebuild = Callable[[Sequence[Any]], Any]
 
 
@@ -80,10 +83,10 @@ def compile(f: Callable[..., Any]) -> "CompiledFunction":
     array([60., 80.])
     >>> print(compile(lambda a, b: (a + b) * (b + 1)).text(2.0, 1.0))
     def f(x0, x1):
-        v2 = x0 + x1
-        v3 = x1 + 1.0
-        v4 = v2 * v3
-        return v4, ()
+        v0 = x0 + x1
+        v1 = x1 + 1.0
+        v2 = v0 * v1
+        return v2, ()
     <BLANKLINE>
     """
     return CompiledFunction(f)
@@ -122,7 +125,8 @@ class CompiledFunction:
     def text(self, *args: Any, **kwargs: Any) -> str:
         """The program for such arguments as two Python functions, forwards and back.
 
-        In it x0, x1, ... are the arguments, then the leaves that the function closes over.
+        In it x0, x1, ... are the arguments, p0, p1, ... the leaves that the function closes over (parameters), v0, v1,
+        ... what is computed forwards, g0, g1, ... what is computed on the way back.
         """
         return self._recording(*flatten((args, kwargs))).functions.text
 
@@ -139,6 +143,9 @@ class CompiledFunction:
         self._last = self._recordings[key]
         return self._last
 
+    def __reduce__(self) -> Any:
+        return CompiledFunction, (self.f,)  # a copy records for itself
+
     def __repr__(self) -> str:
         return f"<compiled {_name(self.f)}>"
 
@@ -152,23 +159,24 @@ class _Recording:
     """
 
     def __init__(self, f: Callable[..., Any], leaves: Sequence[Any], rebuild: Rebuild, kinds: Sequence[Any]) -> None:
-        self._f, self._rebuild, self._kinds, self._leaves = f, rebuild, kinds, list(leaves)
+        self._f, self._rebuild, self._kinds = f, rebuild, kinds
         args, kwargs = rebuild(leaves)
         self._flat = not kwargs and len(args) == len(leaves) and all(x is y for x, y in zip(args, leaves, strict=True))
         self._generation = _Generation.now
-        self._places = [i for i, kind in enumerate(kinds) if kind[0] is not None]  # of numbers and arrays
-        nodes = [_leaf(leaves[i]) for i in self._places]
+        places = [i for i, (_, shape, _) in enumerate(kinds) if shape is not _FIXED]  # of numbers and arrays
+        self._leaves = [x if kind[1] is _FIXED else _placeholder(x) for x, kind in zip(leaves, kinds, strict=True)]
+        nodes = [_leaf(leaves[i]) for i in places]
         self._constant: Node | None = None
         with recording(), tracing():
-            again, root = (self._called(self._places, nodes) for _ in range(2))
+            again, root = (self._called(places, nodes) for _ in range(2))
         _compare(again, root, nodes)
         used = set(topological_order(root))
-        inputs = {i: x for i, x in zip(self._places, nodes, strict=True) if x in used}
+        inputs = {i: x for i, x in zip(places, nodes, strict=True) if x in used}
         wanted = [x for i, x in inputs.items() if isinstance(leaves[i], Node)]
         program = Program(root, list(inputs.values()), wanted)
-        self._inputs = list(inputs)  # those of the places that the result depends on
+        self._inputs = list(inputs)  # the places of the arguments that the result depends on
         self.captured = program.captured
-        self.functions = Functions(program, _name(f))
+        self.functions = functions_of(program, _name(f))
         self._gives_node = bool(wanted) or any(p is not self._constant for p in self.captured)
         self._op = ArrayOp(_name(f), None, self._pullbacks, [self._pushforward], scalar=None, array=self._f)
         self._op.built_in = True  # its results are arrays of their own
@@ -191,18 +199,23 @@ class _Recording:
         """Whether arguments, none of them a container, are of the kinds that were recorded."""
         if not self._flat or len(args) != len(self._kinds) or self._generation != _Generation.now:
             return False
-        for x, (kind, *facts) in zip(args, self._kinds, strict=True):
-            if type(x) is not kind or (facts and not (x.shape == facts[0] and x.dtype == facts[1])):
+        for x, (kind, shape, fact) in zip(args, self._kinds):  # noqa: B905  # equally many; at every call, so fast
+            if type(x) is not kind:
+                return False
+            if shape is _FIXED:
+                if x != fact:
+                    return False
+            elif shape is not None and (x.shape != shape or x.dtype != fact):
                 return False
         return True
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """The result for such arguments: a node if one of them is, or if f closes over a leaf."""
-        operands = (*[leaves[i] for i in self._inputs], *self.captured)
-        xs = [x if type(x) in _CONSTANT else x._data if isinstance(x, Node) else float(x) for x in operands]
+        arguments = [x if type(x) in _OPERANDS else as_data(x) for x in [leaves[i] for i in self._inputs]]
+        xs = [x if type(x) in _CONSTANTS else x._data for x in arguments] + [x._data for x in self.captured]
         y, kept = self.functions.forward(*xs)
         if self._gives_node:
-            return Node.__record__(self._op, operands, xs, y, {"kept": kept})
+            return Node.__record__(self._op, (*arguments, *self.captured), xs, y, {"kept": kept})
         shared = type(y) is np.ndarray and (y.base is not None or any(x is y for x in xs))
         return y.copy() if shared else y
 
@@ -228,7 +241,7 @@ class _Recording:
 
 
 def _kind(x: Any) -> tuple[Any, ...]:
-    """What a program is made for: a type and, of an array, shape and dtype; (None, x) for what is not computed with."""
+    """What a program is made for: a type; with shape and dtype of an array; with what is not computed with itself."""
     kind = type(x)
     if isinstance(x, (np.ndarray, Tensor)):
         if x.dtype.kind != "f":
@@ -238,14 +251,20 @@ def _kind(x: Any) -> tuple[Any, ...]:
             )
         return kind, x.shape, x.dtype
     if isinstance(x, (float, np.floating, Value)):
-        return (kind,)
+        return kind, None, None
     try:
         hash(x)
     except TypeError as error:
         raise TypeError(
             f"a compiled function cannot tell whether {x!r} has changed; pass something hashable"
         ) from error
-    return None, kind, x
+    return kind, _FIXED, x
+
+
+def _placeholder(x: Any) -> Any:
+    """A number or array of the kind of an argument; the arguments of the first call are not kept alive."""
+    data = x._data if isinstance(x, Node) else x
+    return np.broadcast_to(np.ones((), data.dtype), data.shape) if isinstance(data, np.ndarray) else 1.0
 
 
 def _leaf(x: Any) -> Node:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_dot", "render"]
 
 MAX_NODES = 500
+LONGEST = 60  # of a piece of metadata, in characters
 FONT = "Helvetica"  # one that graphviz-pure has the widths of
 INPUT, RESULT, INNER, OPERATION = "#e8f1fb", "#fdf3d0", "white", "#ececec"
 CONSTANT = {
@@ -174,9 +175,9 @@ def _operands(node: Any) -> Iterator[tuple[int, str, Any]]:
 
 
 def _operation_text(node: Any) -> str:
-    """The symbol, and the metadata that change what the operation means."""
-    params = ", ".join(f"{name}={value}" for name, value in node.params.items() if value is not None)
-    return plain_text(f"{node.op.symbol}  {params}" if params else node.op.symbol)
+    """The symbol, and the metadata that change what the operation means, unless they are too long to read."""
+    params = [f"{name}={value}" for name, value in node.params.items() if value is not None]
+    return plain_text("  ".join([node.op.symbol, ", ".join(text for text in params if len(text) <= LONGEST)]).rstrip())
 
 
 # ---- text that DOT does not interpret ---------------------------------------------------------------------------

@@ -1,5 +1,9 @@
 """A compiled function is the function: the same values, gradients, errors and side effects, without its Python code."""
 
+import copy
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -412,6 +416,39 @@ def test_an_argument_that_is_not_used_receives_no_gradient():
 
 def test_the_program_can_be_read():
     text = compile(lambda x, w: ad.sum(ad.relu(x @ w))).text(np.ones((3, 2)), Tensor(np.ones((2, 2))))
-    assert "v2 = x0.dot(x1)" in text
+    assert "v0 = x0.dot(x1)" in text
     assert text.count("def ") == 2
     assert "None" in text.splitlines()[-1]
+
+
+def test_arguments_are_not_kept_alive():
+    w = Tensor(np.ones(3))
+    fast = compile(lambda x, unused: ad.sum(x * w))
+    x, unused, y = np.ones(3), Tensor(np.ones(3)), np.ones((2, 3)).view(Watched)
+    watched = [weakref.ref(a) for a in (unused, y)]
+    fast(x, unused).backward()
+    fast(y, 1.0)
+    del unused, y
+    assert [ref() for ref in watched] == [None, None]
+
+
+class Watched(np.ndarray):
+    """An array that can be weakly referred to."""
+
+
+def test_copies_record_for_themselves():
+    fast = compile(np.sin)
+    assert fast(0.0) == 0.0
+    for twin in (copy.copy(fast), copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):  # noqa: S301  # our own
+        assert twin._recordings == {}
+        assert twin(0.5) == fast(0.5)
+
+
+@pytest.mark.parametrize("number", [np.float64(3.0), np.float32(3.0), np.ones(2).view(Watched), np.float64(2.0)])
+def test_other_kinds_of_numbers_are_operands_as_floats_and_arrays_are(number):
+    w = Tensor([2.0, 5.0])
+    fast = compile(lambda x: ad.sum(x * w))
+    y = fast(number)
+    assert {type(x) for x in y.operands} <= {float, np.ndarray, Tensor}
+    y.backward()
+    np.testing.assert_array_equal(w.grad, np.broadcast_to(number, 2))

@@ -496,6 +496,10 @@ def test_class_numbers_give_the_same_as_probabilities_of_0_and_1_in_every_order(
     assert one(x) == pytest.approx(other(x), rel=1e-14)
     for derivative in (ad.grad, ad.hessian):
         np.testing.assert_allclose(derivative(one)(x), derivative(other)(x), rtol=1e-12, atol=1e-15)
+    direction = rng.normal(size=x.shape)
+    # Forward mode adds up the same products as the gradient times the direction, each with a few roundings
+    products = ad.grad(one)(x) * direction
+    assert ad.jvp(one, (x,), (direction,))[1] == pytest.approx(products.sum(), abs=1e-14 * np.abs(products).sum())
 
 
 def test_the_usual_cross_entropy_is_one_node_and_near_certainty_loses_no_digit():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autodiff import ShapeError, Tensor, grad, hessian
+from autodiff import ShapeError, Tensor, grad, hessian, jvp
 from autodiff.testing import check_rule
 from nn.normalization import BatchNorm1d, LayerNorm, normalized, standardized
 
@@ -21,6 +21,41 @@ def test_the_operation_behind_passes_every_check_of_the_kit(axis):
     assert check_rule(
         normalized, drawn(2, 3, 2), rng.normal(size=(3, 1)), rng.normal(size=(3, 1)), axis=(0, 2), eps=0.1
     ).ok
+
+
+@pytest.mark.parametrize(("w", "b"), [((3,), (4, 3)), ((4, 3), (3,)), ((4, 1), (3,)), ((1, 3), (4, 1))])
+def test_weight_and_bias_may_change_along_different_axes(w, b):
+    rng = np.random.default_rng(1)
+    for axis in [(0,), (1,)]:
+        assert check_rule(normalized, drawn(4, 3), rng.normal(size=w), rng.normal(size=b), axis=axis, eps=1e-2).ok
+
+
+@pytest.mark.parametrize("layer", [BatchNorm1d(3), LayerNorm(3)])
+def test_a_second_backward_on_the_same_graph_adds_exactly_the_same_gradients(layer):
+    x, seed = Tensor(drawn(4, 3)), np.random.default_rng(1).normal(size=(4, 3))
+    y = layer(x * x)
+    y.backward(seed, keep_grads=False)
+    nodes = [x, layer.weight, layer.bias]
+    once = [node.grad.copy() for node in nodes]
+    y.backward(seed)
+    for node, grad_ in zip(nodes, once, strict=True):
+        np.testing.assert_array_equal(node.grad, 2.0 * grad_)
+    assert not any(np.shares_memory(a.grad, b.grad) for a in nodes for b in [*nodes, y] if a is not b)
+
+
+@pytest.mark.parametrize("part", ["x", "weight", "bias"])
+def test_batch_norm_has_the_same_tangent_and_gradient_for_one_operand_alone(part):
+    norm, x = BatchNorm1d(3), drawn(4, 3)
+    at = {"x": x, "weight": np.array([2.0, -1.0, 0.5]), "bias": np.array([1.0, 0.0, -1.0])}
+
+    def loss(changed):
+        w, b = (changed if name == part else at[name] for name in ("weight", "bias"))
+        known = standardized(x, (0,), norm.eps)
+        return (normalized(changed if part == "x" else x, w, b, axis=(0,), eps=norm.eps, known=known) ** 3).sum()
+
+    direction = np.random.default_rng(2).normal(size=at[part].shape)
+    slope = (grad(loss)(at[part]) * direction).sum()
+    assert jvp(loss, (at[part],), (direction,))[1] == pytest.approx(slope, rel=1e-12)  # a few roundings
 
 
 def test_what_is_standardised_already_and_handed_over_changes_neither_values_nor_gradients_of_any_order():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from autodiff import Tensor, Value, elementwise, weighted_sum
+from autodiff import Tensor, Value, compile, elementwise, weighted_sum
 from autodiff.draw import draw_dot, render
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -230,3 +230,13 @@ def test_render_passes_options_on(tmp_path):
 def test_render_asks_for_a_format_it_knows(tmp_path):
     with pytest.raises(ValueError, match=r"end it in \.svg or \.png"):
         render(Value(1.0), tmp_path / "picture.exe")
+
+
+def test_metadata_too_long_to_read_are_left_out():
+    x = Tensor(np.arange(50.0))
+    shown = draw_dot(x[np.arange(50)[::-1]]).source
+    assert "index" not in shown
+    assert "[ ]" in shown
+    assert "index=(slice(None, 2, None),)" in draw_dot(x[:2]).source
+    compiled = compile(lambda x: (x.tanh() * x).sum())
+    assert len(draw_dot(compiled(x)).source) < 2000

@@ -5,6 +5,7 @@ import ast
 import pytest
 
 FORBIDDEN_CALLS = {"eval", "exec", "os.system", "os.popen", "builtins.eval", "builtins.exec"}
+MAKE_CODE = {"compile", "builtins.compile", "FunctionType", "types.FunctionType", "CodeType", "types.CodeType"}
 FORBIDDEN_MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 
@@ -30,6 +31,18 @@ def test_the_packages_run_no_text_or_bytes_as_code(modules, figure):
     figure(f"modules of the packages searched for eval, exec, pickle and shells: {len(modules)}")
     assert len(modules) >= 50
     assert [f"{module.name}, {danger}" for module in modules for danger in dangers(module.tree)] == []
+
+
+@pytest.mark.promise(26)
+def test_code_is_made_in_one_place_from_a_program_that_was_recorded(modules):
+    """What the text of a program consists of is tested in tests/autodiff/test_compiler.py."""
+    makers = [
+        (module.name, ast.unparse(node.func))
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in MAKE_CODE
+    ]
+    assert makers == [("autodiff.compiler.to_numpy", "compile"), ("autodiff.compiler.to_numpy", "FunctionType")]
 
 
 @pytest.mark.parametrize(

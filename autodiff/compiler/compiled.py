@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -275,7 +276,7 @@ def _leaf(x: Any) -> Node:
 def _name(f: Any) -> str:
     """An identifier for a function."""
     name = getattr(f, "__name__", type(f).__name__)
-    return name if name.isidentifier() else "f"
+    return name if name.isidentifier() and not iskeyword(name) else "f"
 
 
 def _compare(first: Node, second: Node, arguments: Sequence[Node]) -> None:

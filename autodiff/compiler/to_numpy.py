@@ -176,7 +176,10 @@ class _Writer:
             from_array = step.op is not None and type(step._data) is float and function is not step.op.scalar
             if from_array:  # the row has no kernel for floats
                 xs = [f"asarray({x})" for x in xs]
-            arguments = [*xs, *(f"{key}={self._operand(value)}" for key, value in options.items())]
+            if all(key.isidentifier() and not iskeyword(key) for key in options):
+                arguments = [*xs, *(f"{key}={self._operand(value)}" for key, value in options.items())]
+            else:
+                arguments = [*xs, f"**{self._thing(options, 'options')}"]
             form = f"{self._thing(function, name)}({', '.join(arguments)})"
             form = f"float({form})" if from_array else form
         array = type(step._data) is not float and not step.shape

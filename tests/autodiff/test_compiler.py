@@ -1,7 +1,9 @@
 """A compiled function is the function: the same values, gradients, errors and side effects, without its Python code."""
 
+import ast
 import copy
 import pickle
+import re
 import weakref
 
 import numpy as np
@@ -452,3 +454,30 @@ def test_other_kinds_of_numbers_are_operands_as_floats_and_arrays_are(number):
     assert {type(x) for x in y.operands} <= {float, np.ndarray, Tensor}
     y.backward()
     np.testing.assert_array_equal(w.grad, np.broadcast_to(number, 2))
+
+
+@pytest.mark.promise(26)
+def test_the_text_of_a_program_holds_nothing_that_a_user_could_have_written():
+    evil = "x):\n    import os #"
+
+    def shifted(x, how=None, **options):
+        assert how == evil or options == {evil: 3}
+        return x + 0.5
+
+    operation = ad.array_op("yield", shifted, lambda g, y, x, **options: g)  # an identifier, but a keyword
+
+    def f(x, setting):
+        assert setting == evil
+        return operation(operation(x, how=evil), **{evil: 3}) * offset
+
+    f.__name__, offset = evil, np.ones(2)
+    fast, x = compile(f), Tensor([1.0, 2.0])
+    y = fast(x, evil)
+    y.backward(np.ones(2))
+    assert (y.data.tolist(), x.grad.tolist()) == ([2.0, 3.0], [1.0, 1.0])
+    nodes = list(ast.walk(ast.parse(fast.text(x, evil))))
+    assert [node.value for node in nodes if isinstance(node, ast.Constant)] == [evil]  # as a constant, quoted
+    statements = {type(node) for node in nodes if isinstance(node, ast.stmt)}
+    assert statements <= {ast.FunctionDef, ast.Assign, ast.AugAssign, ast.Return}
+    names = [node.id for node in nodes if isinstance(node, ast.Name)]
+    assert [name for name in names if not re.fullmatch(r"[gpvxc]\d+|kept|yield_|options|asarray", name)] == []

@@ -136,7 +136,7 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
         if (back := op.pullbacks[i]) is None:
             return None
         c = back(g, y, *xs, **params)
-        return c if op.built_in or type(c) is not np.ndarray else c.copy()  # a user's rule may return a user's array
+        return c if op.built_in else _own(c)
     if kind is Reduction:
         return _spread(op, g, y, xs, params, i)
     slope = op.partials[i]
@@ -148,11 +148,16 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
     return g * slope
 
 
+def _own(c: Any) -> Any:
+    """A user's rule may return a user's array."""
+    return c.copy() if hasattr(c, "copy") else c
+
+
 def _pull_all(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any]) -> Sequence[Any]:
     """The same for all operands of a variadic operation at once."""
     if type(op) is ArrayOp:
         edges = op.pullbacks(g, y, *xs, **params)
-        return edges if op.built_in else [c.copy() if type(c) is np.ndarray else c for c in edges]  # as in pull
+        return edges if op.built_in else list(map(_own, edges))
     return [g * slope for slope in op.partials(y, *xs, **params)]
 
 

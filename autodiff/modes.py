@@ -135,12 +135,19 @@ class recording(_Mode):  # noqa: N801  # the counterpart of no_grad
 
 
 class tracing(_Mode):  # noqa: N801  # a block, like the others
-    """A function is being recorded, to be run later without its Python code: nobody may look at the numbers."""
+    """A function is being recorded, to be run later without its Python code: nobody may look at the numbers.
+
+    ``made`` has the nodes that were computed since.
+    """
 
     records = True
 
+    def __init__(self) -> None:
+        self.made: set[Node] = set()
+
     def saw_output(self, node: Node) -> None:
-        """Refuse what is not recorded."""
+        """Refuse what is not recorded, note what is."""
+        self.made.add(node)
         if not next(mode.records for mode in reversed(MODES.get()) if mode.records is not None):
             raise CompileError(f"{node.op.name if node.op else 'a leaf'} is computed under no_grad, so not recorded")
 

@@ -4,6 +4,7 @@ A node holds its data and, unless it is a leaf, the primitive and the operands i
 what it was computed from, so a graph has no cycles and dies with its last root.
 """
 
+import operator
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -52,6 +53,10 @@ def _binary(op: Primitive) -> tuple[Operator, Operator]:
         return op(other, self) if _is_operand(other) else NotImplemented
 
     return method, reflected
+
+
+def _comparison(operation: Operator) -> Operator:
+    return lambda self, other: operation(read(self), _data_of(other))
 
 
 def _method(op: Primitive) -> Callable[..., Any]:
@@ -309,17 +314,7 @@ class Node:
     def __format__(self, spec: str) -> str:
         return format(self._data, spec) if spec else str(self)
 
-    def __lt__(self, other: Any) -> Any:
-        return read(self) < _data_of(other)
-
-    def __le__(self, other: Any) -> Any:
-        return read(self) <= _data_of(other)
-
-    def __gt__(self, other: Any) -> Any:
-        return read(self) > _data_of(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return read(self) >= _data_of(other)
+    __lt__, __le__, __gt__, __ge__ = map(_comparison, (operator.lt, operator.le, operator.gt, operator.ge))
 
     def __copy__(self) -> Self:
         return self.__deepcopy__({})
@@ -336,7 +331,7 @@ class Node:
                 f"this {type(self).__name__} is the result of {self.op.name}; a node inside a graph cannot be copied "
                 "or pickled. Save the leaves (parameters) or .data, or copy .detach(); to plot it, plot .data"
             )
-        return _restore, (type(self), self._data, self.grad, self.name)
+        return _restore, (type(self), read(self), self.grad, self.name)
 
     # ---- NumPy's protocols ----
 
@@ -373,9 +368,8 @@ def read(node: Node) -> Any:
 
 def watcher() -> Callable[[Node, int, Any], None] | None:
     """What the open modes want to see of a reverse pass, if anything."""
-    if not (modes := MODES.get()):
-        return None
-    return next((mode.saw_gradient for mode in reversed(modes) if mode.saw_gradient), None)
+    modes = MODES.get()
+    return next((mode.saw_gradient for mode in reversed(modes) if mode.saw_gradient), None) if modes else None
 
 
 def _data_of(x: Any) -> Any:

@@ -47,6 +47,13 @@ class Value(Node, holds=float):
         self._data = data if type(data) is float else _as_float(data)
         self._rebound = clock.tick()
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):  # a number, which no node is; but whoever asks expects to learn something
+            read(self)
+        return NotImplemented
+
+    __hash__ = object.__hash__
+
     def item(self) -> float:
         """The number."""
         return self.data

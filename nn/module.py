@@ -91,9 +91,19 @@ class Module:
                     f"{name} of {type(self).__name__} is a parameter, and the result of an operation is none; to "
                     f"change its numbers write {name}.data -= ..., or make a new parameter, Tensor(...)"
                 )
-        if vars(self).get(name, _BOOKKEEPING) is not value:
+        if name not in self._buffers and vars(self).get(name, _BOOKKEEPING) is not value:
+            if is_compiling():
+                raise CompileError(
+                    f"{type(self).__name__} assigns {name} in a function that is being compiled, which would happen no "
+                    "more later; leave the module outside the compiled function"
+                )
             retrace()  # compiled functions that call this module may have to compute something else from now on
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute."""
+        object.__delattr__(self, name)
+        retrace()
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Call ``forward``, and the hooks if there are any."""
@@ -339,7 +349,10 @@ class Module:
 
     def _through_hooks(self, inputs: tuple[Any, ...], output: Any) -> Any:
         if is_compiling():
-            raise CompileError(f"{self!r} has hooks, which a compiled function would not call; remove them first")
+            raise CompileError(
+                f"{type(self).__name__} has hooks, which a compiled function would not call (nn.trace and nn.summary "
+                "set some, too): remove them, or use the function that was compiled instead of the compiled one"
+            )
         for handle, hook in list(self._hooks.items()):
             if handle._backward:
                 output = _watched(output, partial(hook, self))

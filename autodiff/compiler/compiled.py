@@ -3,6 +3,8 @@
 import functools
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
+from threading import Lock
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,6 @@ import numpy as np
 from ..backward import reverse
 from ..errors import CompileError
 from ..forward import tangents
-from ..graph import topological_order
 from ..modes import is_compiling, recording, tracing
 from ..node import MODES, Node, watcher
 from ..primitive import ArrayOp, as_data
@@ -26,7 +27,6 @@ _CONSTANTS = (float, np.ndarray)
 _OPERANDS = (*_CONSTANTS, Value, Tensor)
 _FIXED = "fixed"
 """In place of a shape: an argument that is not computed with, and that a program is made for as it is."""
-Rebuild = Callable[[Sequence[Any]], Any]
 
 
 class _Generation:
@@ -38,8 +38,9 @@ class _Generation:
 def retrace() -> None:
     """Every compiled function records anew at its next call.
 
-    Call it after changing something that a compiled function depends on and that is no argument of it: a global
-    number, say, or an attribute of an object. Modules of ``nn`` do so themselves when they are changed.
+    Call it after changing something that a compiled function depends on and that is neither an argument nor the data of
+    a leaf: a global number, an array that was written into, an attribute of an object. Modules of ``nn`` call it
+    themselves when an attribute is assigned, but not when a plain list or dict in an attribute is changed in place.
 
     >>> rate = 2.0
     >>> scaled = compile(lambda x: x * rate)
@@ -59,18 +60,21 @@ def compile(f: Callable[..., Any]) -> "CompiledFunction":
     """A function that does what f does without running f's Python code: what f records once is run from then on.
 
     The result is used as f itself: it gives a node where f does, ``backward`` and the transforms go through it as
-    through one operation, and training loops do not change. It pays for functions that are called often.
+    through one operation, and training loops do not change. It pays for functions that are called often. Compile a
+    loss, or what a module computes; the module itself stays what it is, with its parameters. It decorates methods, too.
 
     Args:
-        f: takes numbers, floating arrays, Values and Tensors, also in nested lists, tuples and dicts, and returns one
-            number, array or node. Other arguments (integers, strings, modules, ...) are part of what is compiled.
-            Leaves that f closes over, such as the parameters of a module, are read at every call, and
-            ``backward`` reaches them.
+        f: takes numbers, floating arrays, Values and Tensors, also in nested lists, tuples and dicts, computes with
+            them as with nodes, and returns one number, array or node. Other arguments (integers, strings, modules, ...)
+            are part of what is compiled: one that is new at every call, such as a counter, is recorded at every call.
+
+    Nodes that f closes over, such as the parameters of a module, are read at every call, and ``backward`` reaches them.
+    Everything else that it closes over, arrays too, is part of what is compiled: see ``retrace``.
 
     f runs twice for every new combination of kinds, shapes and dtypes of the arguments, and again after ``retrace``.
     It must compute the same whenever the arguments are the same, so no random numbers, and must not look at the
-    numbers it computes with, so no ``if x > 0`` and no ``x.data``. Other arrays that f closes over are read anew at
-    every call, numbers are not. Higher derivatives and forward mode run f itself, as does ``detect_anomaly``.
+    numbers it computes with, so no ``if x > 0`` and no ``x.data``; checks that only look are left out in ``nn``.
+    Under ``detect_anomaly`` f itself runs. Derivatives of derivatives and forward mode go by the recorded operations.
 
     Raises CompileError if f cannot be compiled, TypeError for an array of integers or a result that is not one
     number, array or node; both say what to do.
@@ -109,9 +113,9 @@ class CompiledFunction:
             raise TypeError(f"compile takes a function, got {type(f).__name__}: {f!r}")
         functools.update_wrapper(self, f, updated=())
         self.f = f
+        self._lock = Lock()
         self._recordings: dict[Any, _Recording] = {}
         self._last: _Recording | None = None
-        self._generation = _Generation.now
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for such arguments; record it if there is none."""
@@ -121,28 +125,34 @@ class CompiledFunction:
         if last is not None and not kwargs and last.fits(args):
             return last.run(args)
         leaves, rebuild = flatten((args, kwargs))
-        return self._recording(leaves, rebuild).run(leaves)
+        return self._recording((args, kwargs), leaves, rebuild).run(leaves)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """A method, if the compiled function stands in a class."""
+        return self if instance is None else MethodType(self, instance)
 
     def text(self, *args: Any, **kwargs: Any) -> str:
         """The program for such arguments as two Python functions, forwards and back.
 
-        In it x0, x1, ... are the arguments, p0, p1, ... the leaves that the function closes over (parameters), v0, v1,
+        In it x0, x1, ... are the arguments, p0, p1, ... the nodes that the function closes over (parameters), v0, v1,
         ... what is computed forwards, g0, g1, ... what is computed on the way back.
         """
-        return self._recording(*flatten((args, kwargs))).functions.text
+        return self._recording((args, kwargs), *flatten((args, kwargs))).functions.text
 
-    def _recording(self, leaves: list[Any], rebuild: Rebuild) -> "_Recording":
+    def _recording(self, tree: Any, leaves: list[Any], rebuild: Callable[[Sequence[Any]], Any]) -> "_Recording":
         kinds = tuple([_kind(x) for x in leaves])
-        key = (repr(rebuild([0] * len(leaves))), kinds)
-        if self._generation != _Generation.now:
-            self._recordings.clear()
-            self._generation = _Generation.now
-        if key not in self._recordings:
-            self._recordings[key] = _Recording(self.f, leaves, rebuild, kinds)
-            while len(self._recordings) > self.LIMIT:
-                del self._recordings[next(iter(self._recordings))]
-        self._last = self._recordings[key]
-        return self._last
+        key = (_form(tree), kinds)
+        with self._lock:
+            found = self._recordings.get(key)
+        if found is None or found.generation != _Generation.now:
+            found = _Recording(self.f, leaves, rebuild, kinds)
+            with self._lock:
+                self._recordings = {k: x for k, x in self._recordings.items() if x.generation == found.generation}
+                self._recordings[key] = found
+                while len(self._recordings) > self.LIMIT:
+                    del self._recordings[next(iter(self._recordings))]
+        self._last = found
+        return found
 
     def __reduce__(self) -> Any:
         return CompiledFunction, (self.f,)  # a copy records for itself
@@ -155,68 +165,73 @@ class _Recording:
     """A function recorded for arguments of certain kinds, as a program and as a primitive.
 
     Attributes:
+        generation: how often ``retrace`` had been called.
         functions: the program.
-        captured: the leaves that the function closes over, operands after the arguments.
     """
 
-    def __init__(self, f: Callable[..., Any], leaves: Sequence[Any], rebuild: Rebuild, kinds: Sequence[Any]) -> None:
-        self._f, self._rebuild, self._kinds = f, rebuild, kinds
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        leaves: Sequence[Any],
+        rebuild: Callable[[Sequence[Any]], Any],
+        kinds: Sequence[tuple[Any, Any, Any]],
+    ) -> None:
+        self.generation = _Generation.now
+        self._kinds = kinds
         args, kwargs = rebuild(leaves)
         self._flat = not kwargs and len(args) == len(leaves) and all(x is y for x, y in zip(args, leaves, strict=True))
-        self._generation = _Generation.now
         places = [i for i, (_, shape, _) in enumerate(kinds) if shape is not _FIXED]  # of numbers and arrays
-        self._leaves = [x if kind[1] is _FIXED else _placeholder(x) for x, kind in zip(leaves, kinds, strict=True)]
-        nodes = [_leaf(leaves[i]) for i in places]
-        self._constant: Node | None = None
-        with recording(), tracing():
-            again, root = (self._called(places, nodes) for _ in range(2))
-        _compare(again, root, nodes)
-        used = set(topological_order(root))
-        inputs = {i: x for i, x in zip(places, nodes, strict=True) if x in used}
-        wanted = [x for i, x in inputs.items() if isinstance(leaves[i], Node)]
-        program = Program(root, list(inputs.values()), wanted)
-        self._inputs = list(inputs)  # the places of the arguments that the result depends on
-        self.captured = program.captured
-        self.functions = functions_of(program, _name(f))
-        self._gives_node = bool(wanted) or any(p is not self._constant for p in self.captured)
-        self._op = ArrayOp(_name(f), None, self._pullbacks, [self._pushforward], scalar=None, array=self._f)
+        arguments = [_leaf(leaves[i]) for i in places]
+        wanted = {x for x, i in zip(arguments, places, strict=True) if isinstance(leaves[i], Node)}
+
+        def run() -> tuple[Any, set[Node]]:
+            given = list(leaves)
+            for i, x in zip(places, arguments, strict=True):
+                given[i] = x
+            args, kwargs = rebuild(given)
+            with recording(), tracing() as watched:
+                return f(*args, **kwargs), watched.made
+
+        y, made = run()
+        root = _node(y)
+        self._program = Program(root, arguments, wanted, made)
+        again, made = run()
+        if not self._program.is_again(_node(again), arguments, made):
+            raise CompileError(
+                "called twice with the same arguments, the function did not compute the same. A compiled function "
+                "draws no random numbers (dropout in training mode does) and depends on nothing that it changes "
+                "itself; leave that part outside"
+            )
+        self._inputs = [i for i, used in zip(places, self._program.used, strict=True) if used]
+        self._captured = self._program.captured
+        is_node = self._captured or any(isinstance(leaves[i], Node) for i in self._inputs)
+        self._gives_node = root is y and bool(is_node)
+        self.functions = functions_of(self._program, _name(f))
+        self._program.forget()
+        self._op = ArrayOp(_name(f), None, self._pullbacks, [self._pushforward], scalar=None, array=_not_called_again)
         self._op.built_in = True  # its results are arrays of their own
 
-    def _called(self, places: Sequence[int], inputs: Sequence[Any]) -> Any:
-        """f of the arguments, those at these places replaced."""
-        leaves = self._leaves.copy()
-        for i, x in zip(places, inputs, strict=True):
-            leaves[i] = x
-        args, kwargs = self._rebuild(leaves)
-        y = self._f(*args, **kwargs)
-        if isinstance(y, (float, int, np.ndarray, np.number)) and not isinstance(y, bool):
-            self._constant = _leaf(y if isinstance(y, np.ndarray) else float(y))  # it depends on no argument
-            return self._constant
-        if not isinstance(y, Node):
-            raise TypeError(f"a compiled function returns one number, array or node, got {type(y).__name__}: {y!r}")
-        return y
-
     def fits(self, args: Sequence[Any]) -> bool:
-        """Whether arguments, none of them a container, are of the kinds that were recorded."""
-        if not self._flat or len(args) != len(self._kinds) or self._generation != _Generation.now:
+        """Whether arguments are of the kinds that were recorded; it may say no where ``_kind`` would say yes."""
+        if not self._flat or len(args) != len(self._kinds) or self.generation != _Generation.now:
             return False
         for x, (kind, shape, fact) in zip(args, self._kinds):  # noqa: B905  # equally many; at every call, so fast
             if type(x) is not kind:
                 return False
             if shape is _FIXED:
-                if x != fact:
+                if x is not fact:
                     return False
             elif shape is not None and (x.shape != shape or x.dtype != fact):
                 return False
         return True
 
     def run(self, leaves: Sequence[Any]) -> Any:
-        """The result for such arguments: a node if one of them is, or if f closes over a leaf."""
+        """The result for such arguments: a node if one of them is, or if f closes over one."""
         arguments = [x if type(x) in _OPERANDS else as_data(x) for x in [leaves[i] for i in self._inputs]]
-        xs = [x if type(x) in _CONSTANTS else x._data for x in arguments] + [x._data for x in self.captured]
+        xs = [x if type(x) in _CONSTANTS else x._data for x in arguments] + [x._data for x in self._captured]
         y, kept = self.functions.forward(*xs)
         if self._gives_node:
-            return Node.__record__(self._op, (*arguments, *self.captured), xs, y, {"kept": kept})
+            return Node.__record__(self._op, (*arguments, *self._captured), xs, y, {"kept": kept})
         shared = type(y) is np.ndarray and (y.base is not None or any(x is y for x in xs))
         return y.copy() if shared else y
 
@@ -225,23 +240,46 @@ class _Recording:
     def _pullbacks(self, g: Any, y: Any, *xs: Any, kept: Any) -> Sequence[Any]:
         if not isinstance(y, Node):
             return self.functions.reverse(g, kept)  # type: ignore[no-any-return]  # a list
-        inputs, root = self._recorded_again(xs)
+        inputs, root = self._on_nodes(xs)
         found = reverse(root, g, wanted=inputs, stop=set(inputs), on_nodes=True)
         return [found.get(x) for x in inputs]
 
     def _pushforward(self, ts: Sequence[Any], y: Any, *xs: Any, kept: Any) -> Any:  # noqa: ARG002  # as the table calls it
-        inputs, root = self._recorded_again(xs)
+        inputs, root = self._on_nodes(xs)
         seeds = {x: t for x, t in zip(inputs, ts, strict=True) if t is not None}
         return tangents([root], seeds, on_nodes=isinstance(y, Node)).get(root)
 
-    def _recorded_again(self, xs: Sequence[Any]) -> tuple[list[Node], Node]:
-        """The graph of f itself: its inputs, which are nodes of their own but for captured leaves, and its root."""
+    def _on_nodes(self, xs: Sequence[Any]) -> tuple[list[Node], Node]:
+        """Inputs of our own, and the root of the graph that the recorded operations make of them."""
         with recording():
-            arguments = [fresh(x) for x in xs[: len(self._inputs)]]
-            return arguments + self.captured, self._called(self._inputs, arguments)
+            inputs = [fresh(x) for x in xs]
+            return inputs, self._program.run_on_nodes(inputs)
 
 
-def _kind(x: Any) -> tuple[Any, ...]:
+def _not_called_again(*xs: Any, kept: Any) -> Any:  # noqa: ARG001  # the signature of a kernel
+    """In place of a kernel: the engine calls that of a recorded operation only where it is linear in an operand."""
+    raise CompileError("the operation of a compiled function cannot be called by itself; call the function")
+
+
+def _node(y: Any) -> Node:
+    """The result of a function; a leaf for one that depends on nothing. Raises TypeError for what is no number."""
+    if isinstance(y, Node):
+        return y
+    if isinstance(y, (float, int, np.ndarray, np.number)) and not isinstance(y, bool):
+        return _leaf(y if isinstance(y, np.ndarray) else float(y))
+    kind = type(y).__name__
+    hint = ": return one of them, f(x)[0]" if isinstance(y, (tuple, list)) and y else " (a return forgotten?)"
+    raise TypeError(f"a compiled function returns one number, array or node, got {kind}{hint}")
+
+
+def _form(tree: Any) -> Any:
+    """The containers of a tree with their types, something hashable."""
+    if isinstance(tree, dict):
+        return type(tree), tuple([(key, _form(x)) for key, x in tree.items()])
+    return (type(tree), *map(_form, tree)) if isinstance(tree, (list, tuple)) else None
+
+
+def _kind(x: Any) -> tuple[Any, Any, Any]:
     """What a program is made for: a type; with shape and dtype of an array; with what is not computed with itself."""
     kind = type(x)
     if isinstance(x, (np.ndarray, Tensor)):
@@ -257,15 +295,9 @@ def _kind(x: Any) -> tuple[Any, ...]:
         hash(x)
     except TypeError as error:
         raise TypeError(
-            f"a compiled function cannot tell whether {x!r} has changed; pass something hashable"
+            f"a compiled function cannot tell whether {x!r} has changed; pass something hashable, or close over it"
         ) from error
     return kind, _FIXED, x
-
-
-def _placeholder(x: Any) -> Any:
-    """A number or array of the kind of an argument; the arguments of the first call are not kept alive."""
-    data = x._data if isinstance(x, Node) else x
-    return np.broadcast_to(np.ones((), data.dtype), data.shape) if isinstance(data, np.ndarray) else 1.0
 
 
 def _leaf(x: Any) -> Node:
@@ -277,41 +309,3 @@ def _name(f: Any) -> str:
     """An identifier for a function."""
     name = getattr(f, "__name__", type(f).__name__)
     return name if name.isidentifier() and not iskeyword(name) else "f"
-
-
-def _compare(first: Node, second: Node, arguments: Sequence[Node]) -> None:
-    """Raise CompileError unless two runs of a function left the same graph."""
-    orders = topological_order(first), topological_order(second)
-    places: dict[Any, Any] = {x: i for i, x in enumerate(arguments)}
-    for a, b in zip(*orders, strict=False):
-        if a.op is not b.op or (a.op is None and not (a is b or _equal(a._data, b._data))):
-            break
-        if not _equal(*([places[x] if isinstance(x, Node) else x for x in (*n.operands, n.params)] for n in (a, b))):
-            what = f"what {a.op.name if a.op else 'a leaf'} computes with"
-            raise CompileError(f"{_TWICE}: {what} was another number the second time. {_RANDOM}")
-        places.setdefault(a, len(places))
-        places[b] = places[a]
-    else:
-        if len(orders[0]) == len(orders[1]):
-            return
-    raise CompileError(f"{_TWICE}: it did other operations the second time. {_RANDOM}")
-
-
-_TWICE = "called twice with the same arguments, the function did not compute the same"
-_RANDOM = (
-    "A compiled function draws no random numbers (dropout in training mode does) and depends on nothing that it "
-    "changes itself; leave that part outside"
-)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Whether constants are equal, also inside lists, tuples and dicts; nan equals nan."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(_equal(a[key], b[key]) for key in a)
-    return a is b or bool(a == b) or (a != a and b != b)

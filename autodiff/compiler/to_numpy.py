@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..array_rules import linear, matmul, shape_of, sum_to, transpose
-from ..primitive import Elementwise
+from ..primitive import Elementwise, Predicate
 from .program import Program, Symbol, instructions
 
 __all__ = ["Functions", "functions_of"]
@@ -29,7 +29,7 @@ _INFIX: dict[Any, str] = {
 }
 _NEGATIVE = (np.negative, operator.neg)
 _OF_THEIR_OWN = {*_INFIX, *_NEGATIVE, matmul.array, linear.array, sum_to.array}
-"""Functions whose result is an array of its own, besides NumPy's and the elementwise rows of the table."""
+"""Functions whose result is an array of its own, besides NumPy's ufuncs and the elementwise rows of the table."""
 
 
 class Functions(NamedTuple):
@@ -46,7 +46,7 @@ class Functions(NamedTuple):
 def functions_of(program: Program, name: str) -> Functions:
     """A program, written down under a name, which is an identifier."""
     writer = _Writer()
-    forward = instructions([program.output], program.inputs)
+    forward = program.steps
     known = {*program.inputs, *forward}
     back = instructions(program.gradients, [*known, program.seed])
     needed = {x for step in back for x in step.parents} | {x for x in program.gradients if type(x) is Symbol}
@@ -76,7 +76,11 @@ class _Writer:
     def __init__(self) -> None:
         self._names: dict[int, str] = {}  # of symbols, arrays and functions, by id
         self._named: list[Any] = []  # all of them, alive, so that no id is given twice
-        self._things: dict[str, Any] = {"asarray": np.asarray, "float": float}  # what the text finds by name
+        self._things: dict[str, Any] = {
+            "array": np.array,
+            "asarray": np.asarray,
+            "float": float,
+        }  # what the text finds by name
         self._letters: Counter[str] = Counter()
         self._ones: dict[Any, Any] = {}
 
@@ -121,9 +125,15 @@ class _Writer:
     # ---- lines ----
 
     def lines(self, steps: Sequence[Symbol], results: Sequence[Any], letter: str) -> list[str]:
-        """A line or two for every instruction. Those in results must last, as must everything used later."""
+        """A line or two for every instruction. Those in results must last.
+
+        An array may be written over where it is used for the only time: a view of it would be another use, so none is
+        left, and what is not an array of ours (an input, a view, the result of a kernel that may return one) is not
+        written over at all.
+        """
         uses = Counter(x for step in steps for x in step.parents)
-        uses.update(x for x in results if type(x) is Symbol)
+        last = {x for x in results if type(x) is Symbol}
+        uses.update(last)
         lines: list[str] = []
         own: set[Symbol] = set()
         for step in steps:
@@ -132,14 +142,14 @@ class _Writer:
                 (other,) = [x for x in step.operands if x is not written]
                 self._call(step, self.name(written))
                 lines.append(f"{self.name(step)} {_INFIX[step.function]}= {self._operand(other)}")
-            elif _is_transposition(step) and step not in results:
+            elif _is_transposition(step) and step not in last:
                 self._call(step, f"{self._operand(step.operands[0])}.T")
             else:
                 name = self.name(step, letter)
                 lines += [f"{name} = {self._form(step)}", *self._added(step, name)]
             function, op = step.function, step.op
-            table = isinstance(op, Elementwise) and op.built_in
-            if table or isinstance(function, np.ufunc) or function in _OF_THEIR_OWN:
+            ours = isinstance(op, Elementwise) or _is_users(step) or isinstance(function, np.ufunc)
+            if ours or function in _OF_THEIR_OWN:
                 own.add(step)
         return lines
 
@@ -172,18 +182,25 @@ class _Writer:
             ones = self._thing(self._ones.setdefault((n, dtype), np.ones(n, dtype)), f"ones{n}")
             form = f"{ones}.dot({xs[0]})"
         else:
-            name = step.op.name if step.op else getattr(function, "__name__", "kernel")
-            from_array = step.op is not None and type(step._data) is float and function is not step.op.scalar
-            if from_array:  # the row has no kernel for floats
-                xs = [f"asarray({x})" for x in xs]
-            if all(key.isidentifier() and not iskeyword(key) for key in options):
-                arguments = [*xs, *(f"{key}={self._operand(value)}" for key, value in options.items())]
-            else:
-                arguments = [*xs, f"**{self._thing(options, 'options')}"]
-            form = f"{self._thing(function, name)}({', '.join(arguments)})"
-            form = f"float({form})" if from_array else form
-        array = type(step._data) is not float and not step.shape
-        return f"asarray({form})" if array else form  # NumPy makes scalars of arrays without axes
+            form = self._call_of(step, xs)
+        if type(step._data) is not float and not step.shape and not form.startswith("array("):
+            form = f"asarray({form})"  # NumPy makes scalars of arrays without axes
+        return form
+
+    def _call_of(self, step: Symbol, xs: list[str]) -> str:
+        """The instruction as a call of its kernel, with what the engine does before and after one."""
+        name = step.op.name if step.op else getattr(step.function, "__name__", "kernel")
+        no_kernel = step.op is not None and type(step._data) is float and step.function is not step.op.scalar
+        if no_kernel:  # none for floats
+            xs = [f"asarray({x})" for x in xs]
+        if all(key.isidentifier() and not iskeyword(key) for key in step.options):
+            xs = [*xs, *(f"{key}={self._operand(value)}" for key, value in step.options.items())]
+        else:
+            xs = [*xs, f"**{self._thing(step.options, 'options')}"]
+        call = f"{self._thing(step.function, name)}({', '.join(xs)})"
+        if _is_users(step) or no_kernel:  # a user's kernel may return an integer, or a user's array
+            return f"float({call})" if type(step._data) is float else f"array({call})"
+        return call
 
     def _added(self, step: Symbol, name: str) -> list[str]:
         """A second line, if there is one."""
@@ -192,10 +209,13 @@ class _Writer:
     def result(self, x: Any, shared: set[Symbol]) -> str:
         """The output or a gradient, as an array of its own."""
         name = self._operand(x)
-        if type(x) is Symbol and type(x._data) is np.ndarray:
-            foreign = x in shared or (x.op is not None and not x.op.built_in)
-            return f"{name}.copy()" if foreign else name
-        return f"{name}.copy()" if isinstance(x, np.ndarray) else name
+        array = isinstance(x._data if type(x) is Symbol else x, np.ndarray)
+        return f"{name}.copy()" if array and (type(x) is not Symbol or x in shared) else name
+
+
+def _is_users(step: Symbol) -> bool:
+    """Whether it is an operation of a user's."""
+    return step.op is not None and not step.op.built_in and type(step.op) is not Predicate
 
 
 def _dimensions(step: Symbol) -> list[int]:

@@ -1,5 +1,7 @@
 """Networks and losses in compiled functions: the same numbers, and errors where they could not be the same."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -237,3 +239,72 @@ def test_a_changed_dict_of_modules_is_noticed():
     del heads["left"]
     with pytest.raises(KeyError):
         fast(VECTORS)
+
+
+def test_modules_that_keep_what_they_compute_are_refused():
+    class Remembers(nn.Module):
+        def forward(self, x):
+            self.last = x * 2.0
+            return self.last
+
+    with pytest.raises(CompileError, match="assigns last"):
+        compile(Remembers())(VECTORS)
+
+
+def test_a_training_step_with_batch_norm_leaves_other_compiled_functions_alone():
+    norm, calls = nn.BatchNorm1d(3), []
+
+    def loss(prediction):
+        calls.append(1)
+        return (prediction * prediction).sum()
+
+    fast = compile(loss)
+    for _ in range(3):
+        fast(norm(VECTORS)).backward()
+    assert len(calls) == 2
+
+
+def test_labels_that_are_closed_over_are_checked():
+    with pytest.raises(ValueError, match="labels -1 and 1"):
+        compile(lambda x: nn.functional.hinge_loss(x, np.zeros((5, 3))))(VECTORS)
+
+
+def test_class_numbers_can_be_closed_over():
+    labels = np.array([0, 2, 1, 1, 0])
+    f = lambda x: nn.functional.cross_entropy(x, labels)
+    assert_same(results(f, VECTORS, []), results(compile(f), VECTORS, []))
+
+
+def test_a_summary_of_a_module_with_a_compiled_part_says_what_to_do():
+    class Fast(nn.Module):
+        def __init__(self):
+            self.body = nn.Linear(3, 2, rng=0)
+            self.run = compile(self.body)
+
+        def forward(self, x):
+            return self.run(x)
+
+    model = Fast()
+    assert model(VECTORS).shape == (5, 2)
+    assert len(model.parameters()) == 2
+    with pytest.raises(CompileError, match=r"nn\.summary"):
+        nn.summary(model, (3,))
+    twin = copy.deepcopy(model)
+    twin.body.weight.data = np.zeros((2, 3))
+    assert np.ptp(twin(VECTORS).data, axis=0).tolist() == [0.0, 0.0]
+    assert np.ptp(model(VECTORS).data, axis=0).tolist() != [0.0, 0.0]
+
+
+def test_a_deleted_attribute_is_noticed():
+    class Scale(nn.Module):
+        factor = 2.0
+
+        def forward(self, x):
+            return x * self.factor
+
+    scale = Scale()
+    scale.factor = 3.0
+    fast = compile(scale)
+    assert fast(1.0) == 3.0
+    del scale.factor
+    assert fast(1.0) == 2.0

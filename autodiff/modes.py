@@ -215,7 +215,7 @@ class detect_anomaly(_Mode):  # noqa: N801  # torch's name
 
 
 def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Node) else x
+    return x._data if isinstance(x, Node) else x
 
 
 def _user_frame() -> FrameType | None:

@@ -170,29 +170,27 @@ class Program:
     symbols.
     """
 
-    def __init__(self, root: Node, arguments: Sequence[Node], wanted: Collection[Node], made: Collection[Node]) -> None:
+    def __init__(self, root: Node, arguments: Sequence[Node], wanted: set[Node], made: set[Node]) -> None:
         order = _ordered(root, arguments, made)
-        inside = set(order)
+        inside, outside = set(order), made | set(arguments)
         self.used = [x in inside for x in arguments]
-        self.captured = [x for x in order if x not in made and x not in set(arguments)]
+        self.captured = [x for x in order if x not in outside]
         sources = [*(x for x in arguments if x in inside), *self.captured]
         symbols = {x: Symbol(x._data) for x in sources}
         self.inputs = list(symbols.values())
+        active = {symbols[x] for x in (*wanted & inside, *self.captured)}
         copies: dict[int, Any] = {}
         for node in order:
             if node not in symbols:
-                operands = [
-                    symbols[x] if isinstance(x, Node) else copies.setdefault(id(x), np.copy(x)) if _is_array(x) else x
-                    for x in node.operands
-                ]
+                operands = [symbols[x] if isinstance(x, Node) else _copied(x, copies) for x in node.operands]
                 xs = [x._data if type(x) is Symbol else x for x in operands]
                 symbols[node] = Symbol.__record__(node.op, operands, xs, node._data, node._params)
         self._sources = dict(zip(self.inputs, sources, strict=True))
         self._order = [symbols[x] for x in order]
         self.steps = [x for x in self._order if x.function is not None]
         self.output = symbols[root]
-        self.seed = Symbol(np.ones_like(root._data) if _is_array(root._data) else 1.0)
-        found = self._differentiated({symbols[x] for x in sources if x in wanted or x in set(self.captured)})
+        self.seed = Symbol(np.ones_like(root._data) if isinstance(root._data, np.ndarray) else 1.0)
+        found = self._differentiated(active)
         self.gradients = [found.get(x) for x in self.inputs]
 
     def _differentiated(self, active: Collection[Symbol]) -> dict[Any, Any]:
@@ -214,14 +212,14 @@ class Program:
             nodes[step] = step.op(*[nodes[x] if type(x) is Symbol else x for x in step.operands], **step.options)
         return nodes[self.output]
 
-    def is_again(self, root: Node, arguments: Sequence[Node], made: Collection[Node]) -> bool:
+    def is_again(self, root: Node, arguments: Sequence[Node], made: set[Node]) -> bool:
         """Whether a second run of the function, on the same arguments, has left the same graph."""
         again = _ordered(root, arguments, made)
-        places = {node: i for i, node in enumerate(again)}
+        places, given = {node: i for i, node in enumerate(again)}, set(arguments)
         mine = {symbol: i for i, symbol in enumerate(self._order)}
         for first, second in zip(self._order, again, strict=False):
             if first.function is None:
-                new = second.is_leaf and second not in set(arguments) and _equal(first._data, second._data)
+                new = second.is_leaf and second not in given and _equal(first._data, second._data)
                 if second is not self._sources[first] and not new:  # every run may make leaves of its own
                     return False
             else:
@@ -238,14 +236,19 @@ class Program:
         self._sources, self._order, self.gradients, self.seed = {}, [], [], Symbol(None)
 
 
-def _ordered(root: Node, arguments: Sequence[Node], made: Collection[Node]) -> list[Any]:
+def _ordered(root: Node, arguments: Sequence[Node], made: set[Node]) -> list[Any]:
     """The nodes of a graph in order, down to the arguments and to what was there before."""
     before = {x for node in made for x in node.parents if x not in made}
     return topological_order(root, stop={*arguments, *before, *([] if root in made else [root])})
 
 
-def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray)
+def _copied(x: Any, copies: dict[int, Any]) -> Any:
+    """A constant operand; an array is copied, once for all the operations that use it."""
+    if not isinstance(x, np.ndarray):
+        return x
+    if id(x) not in copies:
+        copies[id(x)] = x.copy()
+    return copies[id(x)]
 
 
 def _equal(a: Any, b: Any) -> bool:

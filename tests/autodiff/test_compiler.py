@@ -271,6 +271,8 @@ def test_detect_anomaly_runs_the_function_itself():
         assert np.isnan(fast(Tensor([-1.0])).data)
         with detect_anomaly(), pytest.raises(ad.AnomalyError, match="log gave nan"):
             fast(Tensor([-1.0]))
+    with detect_anomaly():
+        assert "log" in fast.text(Tensor([2.0, 3.0]))
 
 
 # ---- transforms ----------------------------------------------------------------------------------------------------

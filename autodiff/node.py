@@ -27,6 +27,7 @@ MODES: ContextVar[tuple[Any, ...]] = ContextVar("autodiff_modes", default=())
 NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 """What stands in for a NumPy function called on nodes; numpy_api.py fills it in."""
 
+_DATA = operator.attrgetter("_data")
 _NO_GRAPH = -1  # the recording time of a result computed under no_grad
 
 
@@ -138,11 +139,13 @@ class Node:
         left, right = self._left, self._right
         if left is None:
             return ()
-        if isinstance(left, Node):
-            return (left, right) if isinstance(right, Node) else (left,)
         if type(left) is tuple:
             return right  # type: ignore[no-any-return]  # a tuple of nodes, see __slots__
-        return (right,) if isinstance(right, Node) else ()
+        if right is None:
+            return (left,)
+        if isinstance(left, Node):
+            return (left, right) if isinstance(right, Node) else (left,)
+        return (right,)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -172,11 +175,9 @@ class Node:
         if type(y) is np.ndarray:
             if y.dtype.kind != "f":
                 raise TypeError(f"a node holds real floating numbers, but {op.name} gave dtype {y.dtype}")
-            shared = y.base is not None or not op.built_in  # a user's kernel may return a user's array
-            for x in xs:
-                if x is y:
-                    shared = True
-            if shared:
+            if (
+                y.base is not None or not op.built_in or id(y) in map(id, xs)
+            ):  # a user's kernel may return a user's array
                 y = np.array(y, order="C")  # a result has memory of its own
         cls = Node._class_for[type(y)]
         node = cls.__new__(cls)
@@ -254,16 +255,14 @@ class Node:
     @staticmethod
     def _publish(grads: dict[Any, Any]) -> None:
         """Write gradients to ``grad``; no array is handed out twice or shared with data."""
-        taken = {id(node._data) for node in grads}
+        taken = set(map(id, map(_DATA, grads)))
         news = []
         for node, g in grads.items():
-            if node.op is None:
-                old = node.grad
-                if old is not None and old is not node._no_grad_value:
-                    g = old + g
-            if type(g) is not float and type(node._data) is float:
+            if node.op is None and (old := node.grad) is not node._no_grad_value and old is not None:
+                g = old + g
+            if type(node._data) is float:
                 g = float(g)  # a user's rule may be written in NumPy
-            elif type(g) is not float:
+            else:
                 if type(g) is not np.ndarray:
                     g = np.asarray(g)  # NumPy made a scalar of a 0-d sum
                 if g.base is not None or id(g) in taken:

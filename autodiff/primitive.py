@@ -64,6 +64,11 @@ def raw(x: Any) -> Any:
     return x.data if hasattr(type(x), "__record__") else as_data(x)
 
 
+def _canonical(x: Any) -> Any:
+    """An operand as a node, a float or a floating array."""
+    return x if hasattr(type(x), "__record__") else as_data(x)
+
+
 class Primitive:
     """One differentiable operation. Calling it computes, and records if an operand is a node.
 
@@ -73,6 +78,7 @@ class Primitive:
     arity: int | None
     """How many operands; None for any number."""
     built_in = False
+    is_question = False
 
     def __init__(
         self,
@@ -108,16 +114,27 @@ class Primitive:
         return "\n\n".join(lines)
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
-        """Compute; record, if an operand is a node."""
-        xs: Sequence[Any] = operands
-        record, on_floats = None, True
-        for x in operands:
-            kind = type(x)
-            if kind is not float:
-                if kind is not np.ndarray or x.dtype is not FLOAT64:
-                    record, operands, xs, on_floats = self._unwrap(operands)
-                    break
+        """Compute; record, if an operand is a node. This is the one place that asks whether one is."""
+        record, node_kind, on_floats = None, None, True
+        xs: list[Any] = []
+        if len(operands) > 3:  # a neuron with its many operands, usually all nodes
+            try:
+                xs = [x._data for x in operands]
+                record, on_floats = type(operands[0]).__record__, set(map(type, xs)) == {float}
+            except AttributeError:
+                pass
+        for x in operands if record is None else ():
+            kind, data = type(x), x
+            if kind is node_kind:
+                data = x._data
+            elif kind is not float and (kind is not np.ndarray or x.dtype is not FLOAT64):
+                if (found := getattr(kind, "__record__", None)) is not None:
+                    record, node_kind, data = found, kind, x._data
+                elif as_data(x) is not x:
+                    return self(*map(_canonical, operands), **params)
+            if type(data) is not float:
                 on_floats = False
+            xs.append(data)
         if params and any(hasattr(type(value), "__record__") for value in params.values()):
             raise TypeError(f"the metadata {', '.join(params)} of {self.name} must be plain: they have no derivative")
         if len(xs) != self.arity and self.arity is not None:
@@ -137,36 +154,9 @@ class Primitive:
                 raise ShapeError(f"{self.name}: {error} (operand shapes: {shapes})") from error
         if type(y) not in _RESULTS:
             y = float(y) if on_floats else np.asarray(y)
-        return y if record is None else record(self, operands, xs, y, params)
-
-    def _unwrap(self, operands: tuple[Any, ...]) -> tuple[Kernel | None, tuple[Any, ...], list[Any], bool]:
-        """The one place that asks whether an operand is a node.
-
-        Returns how to record (None without a node), the operands with constants as floats and floating arrays, all
-        of them as plain data, and whether these are all floats.
-        """
-        if len(operands) > 3:  # a neuron with its many operands, usually all nodes
-            try:
-                xs = [x._data for x in operands]
-                return type(operands[0]).__record__, operands, xs, set(map(type, xs)) == {float}
-            except AttributeError:
-                pass
-        record, node_kind, clean, xs, on_floats = None, None, [], [], True
-        for x in operands:
-            kind, data = type(x), x
-            if kind is node_kind:
-                data = x._data
-            elif kind is not float and (kind is not np.ndarray or x.dtype is not FLOAT64):
-                found = getattr(kind, "__record__", None)
-                if found is not None:
-                    record, node_kind, data = found, kind, x._data
-                else:
-                    x = data = as_data(x)
-            if type(data) is not float:
-                on_floats = False
-            clean.append(x)
-            xs.append(data)
-        return record, tuple(clean), xs, on_floats
+        if record is None or (self.is_question and not hasattr(record, "answers")):
+            return y
+        return record(self, operands, xs, y, params)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {self.name}>"
@@ -252,12 +242,11 @@ class ArrayOp(Primitive):
 class Predicate(Primitive):
     """A question with a plain answer: nodes in, bool or bool array out, nothing recorded.
 
-    Rules ask predicates which side of a kink an input is on; the answer carries no derivative.
+    Rules ask predicates which side of a kink an input is on; the answer carries no derivative. Only a program that is
+    being written down keeps the question.
     """
 
-    def _unwrap(self, operands: tuple[Any, ...]) -> tuple[Kernel | None, tuple[Any, ...], list[Any], bool]:
-        record, operands, xs, on_floats = super()._unwrap(operands)
-        return (record if hasattr(record, "answers") else None), operands, xs, on_floats  # a program keeps the question
+    is_question = True
 
 
 def _register(primitive: Primitive) -> Any:

@@ -107,7 +107,7 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Call ``forward``, and the hooks if there are any."""
-        output = self.forward(*inputs, **options)
+        output = self.forward(*inputs, **options) if options else self.forward(*inputs)
         return self._through_hooks(inputs, output) if self._hooks else output
 
     def forward(self, *inputs: Any, **options: Any) -> Any:  # noqa: ARG002  # the signature that subclasses fill in

@@ -171,7 +171,8 @@ def is_compiling() -> bool:
     >>> is_compiling()
     False
     """
-    return any(isinstance(mode, tracing) for mode in MODES.get())
+    modes = MODES.get()
+    return bool(modes) and any(isinstance(mode, tracing) for mode in modes)
 
 
 class detect_anomaly(_Mode):  # noqa: N801  # torch's name

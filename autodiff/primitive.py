@@ -135,8 +135,10 @@ class Primitive:
             if type(data) is not float:
                 on_floats = False
             xs.append(data)
-        if params and any(hasattr(type(value), "__record__") for value in params.values()):
-            raise TypeError(f"the metadata {', '.join(params)} of {self.name} must be plain: they have no derivative")
+        for value in params.values():
+            if hasattr(type(value), "__record__"):
+                names = ", ".join(params)
+                raise TypeError(f"the metadata {names} of {self.name} must be plain: they have no derivative")
         if len(xs) != self.arity and self.arity is not None:
             raise TypeError(
                 f"{self.name} takes {self.arity} operand{'s'[: self.arity != 1]}, got {len(xs)}; "

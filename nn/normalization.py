@@ -1,6 +1,5 @@
 """Batch and layer normalisation."""
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple
@@ -58,7 +57,8 @@ def _standardized_data(x: Any, axis: tuple[int, ...], eps: float) -> Standardize
 
 def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, known: Any = None) -> Any:
     z = standardized(x, axis, eps, known).z
-    y = np.multiply(z, w, dtype=np.result_type(z, w, b))
+    same = getattr(w, "dtype", None) is z.dtype is getattr(b, "dtype", None)
+    y = z * w if same else np.multiply(z, w, dtype=np.result_type(z, w, b))
     y += b
     return y
 
@@ -184,22 +184,22 @@ class BatchNorm1d(Module):
     def forward(self, x: Any) -> Any:
         """(batch, channels) or (batch, channels, length) to the same shape."""
         x = _array(x, np.float64 if self.weight is None else self.weight.dtype)
-        if len(x.shape) not in (2, 3) or x.shape[1] != self.num_features:
+        shape = x.shape
+        if len(shape) not in (2, 3) or shape[1] != self.num_features:
             n = self.num_features
-            raise ShapeError(f"{self} takes inputs of shape (batch, {n}) or (batch, {n}, length), got {x.shape}")
+            raise ShapeError(f"{self} takes inputs of shape (batch, {n}) or (batch, {n}, length), got {shape}")
         if self.training or self.running_mean is None:
-            return self._over_batch(x)
+            return self._over_batch(x, shape)
         w, b, centre, variance = (
             self._column(numbers, x) for numbers in (*self._parameters(), self.running_mean, self.running_var)
         )
         return (x - centre) * (w / np.sqrt(variance + self.eps)) + b
 
-    def _over_batch(self, x: Any) -> Any:
-        axis = (0,) if len(x.shape) == 2 else (0, 2)
-        n = math.prod(x.shape[i] for i in axis)
+    def _over_batch(self, x: Any, shape: tuple[int, ...]) -> Any:
+        axis, n = ((0,), shape[0]) if len(shape) == 2 else ((0, 2), shape[0] * shape[2])
         if n < 2 and self.training:
             raise ValueError(
-                f"{self} needs more than one value for each channel in training, got an input of shape {x.shape}; "
+                f"{self} needs more than one value for each channel in training, got an input of shape {shape}; "
                 "make the batch larger, or call eval()"
             )
         known = _standardized_data(x, axis, self.eps)
@@ -210,7 +210,9 @@ class BatchNorm1d(Module):
                     "the module after eval(), or use track_running_stats=False"
                 )
             self._follow(known.centre, known.variance, n)
-        w, b = (self._column(numbers, x) for numbers in self._parameters())
+        w, b = self._parameters()
+        if len(shape) == 3:
+            w, b = self._column(w, x), self._column(b, x)
         return normalized(x, w, b, axis=axis, eps=self.eps, known=known)
 
     def _follow(self, centre: Any, variance: Any, n: int) -> None:

@@ -137,26 +137,36 @@ class recording(_Mode):  # noqa: N801  # the counterpart of no_grad
 class tracing(_Mode):  # noqa: N801  # a block, like the others
     """A function is being recorded, to be run later without its Python code: nobody may look at the numbers.
 
-    ``made`` has the nodes that were computed since.
+    ``made`` has the nodes that were computed since, each with its operands; constant arrays as they were then.
     """
 
     records = True
 
     def __init__(self) -> None:
-        self.made: set[Node] = set()
+        self.made: dict[Node, list[Any]] = {}
+        self._copies: dict[int, Any] = {}
 
     def saw_output(self, node: Node) -> None:
         """Refuse what is not recorded, note what is."""
-        self.made.add(node)
+        self.made[node] = [self._copied(x) for x in node.operands]
         if not next(mode.records for mode in reversed(MODES.get()) if mode.records is not None):
             raise CompileError(f"{node.op.name if node.op else 'a leaf'} is computed under no_grad, so not recorded")
+
+    def _copied(self, x: Any) -> Any:
+        """A constant array as it is now, copied once for as long as it is not written into."""
+        if not isinstance(x, np.ndarray):
+            return x
+        old, copy = self._copies.get(id(x), (None, None))
+        if old is not x or not np.array_equal(copy, x, equal_nan=x.dtype.kind in "fc"):
+            self._copies[id(x)] = (x, copy := x.copy())
+        return copy
 
     def saw_reading(self, node: Node) -> None:
         """Refuse."""
         what = f"of {node.name or 'a leaf' if node.op is None else 'the result of ' + node.op.name}"
         raise CompileError(
-            f"the function reads the numbers {what} (.data, item(), bool(), a comparison or the like). A compiled "
-            "function runs its Python code once, so what follows from these numbers would never change. Use "
+            f"the function reads the numbers {what} (.data, item(), bool(), a comparison or the like) or sets them. A "
+            "compiled function runs its Python code once, so what follows from these numbers would never change. Use "
             "autodiff's functions (maximum, relu, clip, where on plain masks), or leave this part outside"
         )
 

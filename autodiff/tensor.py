@@ -85,6 +85,7 @@ class Tensor(Node, holds=np.ndarray):
     @data.setter
     def data(self, data: Any) -> None:
         if data is not self._data:  # else: `p.data -= ...` has written into the array and assigns it again
+            read(self)
             data = _as_array(data, self._data.dtype)
             if data.shape != self._data.shape:
                 raise ShapeError(f"data of shape {self._data.shape} cannot be replaced by shape {data.shape}")

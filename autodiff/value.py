@@ -44,6 +44,7 @@ class Value(Node, holds=float):
 
     @data.setter
     def data(self, data: Any) -> None:
+        read(self)
         self._data = data if type(data) is float else _as_float(data)
         self._rebound = clock.tick()
 

@@ -85,7 +85,7 @@ def _gradients(
     """Of x, w and b, together: they share most of the work."""
     z, inverse, _, _ = standardized(x, axis, eps, known)
     gz, scale = g * z, w * inverse
-    if (scale + b).size > inverse.size:
+    if (scale + b).shape != inverse.shape:
         gw, gwz = g * w, gz * w
         return [_through(gw, z, _along(axis, sum, gw), _along(axis, sum, gwz)) * inverse, gz, g]
     # w and b do not change along the axis: their gradients are the very sums, and w can wait for the last product

@@ -1,6 +1,7 @@
 """Compile a function: record it, flatten what was recorded, and run that from then on."""
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
 from threading import Lock
@@ -128,8 +129,8 @@ class CompiledFunction:
         return self._recording((args, kwargs), leaves, rebuild).run(leaves)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """A method, if the compiled function stands in a class."""
-        return self if instance is None else MethodType(self, instance)
+        """A method, if the compiled function stands in a class and is one that Python would bind."""
+        return MethodType(self, instance) if instance is not None and hasattr(self.f, "__get__") else self
 
     def text(self, *args: Any, **kwargs: Any) -> str:
         """The program for such arguments as two Python functions, forwards and back.
@@ -155,6 +156,9 @@ class CompiledFunction:
         return found
 
     def __reduce__(self) -> Any:
+        module, name = sys.modules.get(getattr(self.f, "__module__", "")), getattr(self.f, "__qualname__", "")
+        if getattr(module, name, None) is self:
+            return name  # decorated: found under its name, as a function is
         return CompiledFunction, (self.f,)  # a copy records for itself
 
     def __repr__(self) -> str:
@@ -184,7 +188,7 @@ class _Recording:
         arguments = [_leaf(leaves[i]) for i in places]
         wanted = {x for x, i in zip(arguments, places, strict=True) if isinstance(leaves[i], Node)}
 
-        def run() -> tuple[Any, set[Node]]:
+        def run() -> tuple[Any, dict[Node, list[Any]]]:
             given = list(leaves)
             for i, x in zip(places, arguments, strict=True):
                 given[i] = x

@@ -155,7 +155,8 @@ class Program:
         root: the node that the graph computes.
         arguments: leaves that stand for the arguments of a function.
         wanted: those of them by which is to be differentiated.
-        made: the nodes that the function made; every other node that it computed with was there before.
+        made: the nodes that the function made, with their operands; every other node that it computed with was there
+            before.
 
     Attributes:
         captured: those other nodes, parameters for the most part.
@@ -166,23 +167,21 @@ class Program:
         seed: the symbol of the gradient of the root.
         gradients: for each input its gradient, a symbol or a constant; None if it is not wanted or zero throughout.
 
-    Constant arrays are copied: they are part of the program. Raises CompileError for a rule that cannot be run on
-    symbols.
+    Raises CompileError for a rule that cannot be run on symbols.
     """
 
-    def __init__(self, root: Node, arguments: Sequence[Node], wanted: set[Node], made: set[Node]) -> None:
+    def __init__(self, root: Node, arguments: Sequence[Node], wanted: set[Node], made: dict[Node, list[Any]]) -> None:
         order = _ordered(root, arguments, made)
-        inside, outside = set(order), made | set(arguments)
+        inside, outside = set(order), {*made, *arguments}
         self.used = [x in inside for x in arguments]
         self.captured = [x for x in order if x not in outside]
         sources = [*(x for x in arguments if x in inside), *self.captured]
         symbols = {x: Symbol(x._data) for x in sources}
         self.inputs = list(symbols.values())
         active = {symbols[x] for x in (*wanted & inside, *self.captured)}
-        copies: dict[int, Any] = {}
         for node in order:
             if node not in symbols:
-                operands = [symbols[x] if isinstance(x, Node) else _copied(x, copies) for x in node.operands]
+                operands = [symbols[x] if isinstance(x, Node) else x for x in made[node]]
                 xs = [x._data if type(x) is Symbol else x for x in operands]
                 symbols[node] = Symbol.__record__(node.op, operands, xs, node._data, node._params)
         self._sources = dict(zip(self.inputs, sources, strict=True))
@@ -212,7 +211,7 @@ class Program:
             nodes[step] = step.op(*[nodes[x] if type(x) is Symbol else x for x in step.operands], **step.options)
         return nodes[self.output]
 
-    def is_again(self, root: Node, arguments: Sequence[Node], made: set[Node]) -> bool:
+    def is_again(self, root: Node, arguments: Sequence[Node], made: dict[Node, list[Any]]) -> bool:
         """Whether a second run of the function, on the same arguments, has left the same graph."""
         again = _ordered(root, arguments, made)
         places, given = {node: i for i, node in enumerate(again)}, set(arguments)
@@ -224,7 +223,7 @@ class Program:
                     return False
             else:
                 xs = [mine[x] if type(x) is Symbol else x for x in first.operands]
-                ys = [places[x] if isinstance(x, Node) else x for x in second.operands]
+                ys = [places[x] if isinstance(x, Node) else x for x in made[second]]
                 if first.op is not second.op or not _equal([xs, first.options], [ys, second.params]):
                     return False
         return len(again) == len(self._order)
@@ -236,19 +235,10 @@ class Program:
         self._sources, self._order, self.gradients, self.seed = {}, [], [], Symbol(None)
 
 
-def _ordered(root: Node, arguments: Sequence[Node], made: set[Node]) -> list[Any]:
+def _ordered(root: Node, arguments: Sequence[Node], made: dict[Node, list[Any]]) -> list[Any]:
     """The nodes of a graph in order, down to the arguments and to what was there before."""
     before = {x for node in made for x in node.parents if x not in made}
     return topological_order(root, stop={*arguments, *before, *([] if root in made else [root])})
-
-
-def _copied(x: Any, copies: dict[int, Any]) -> Any:
-    """A constant operand; an array is copied, once for all the operations that use it."""
-    if not isinstance(x, np.ndarray):
-        return x
-    if id(x) not in copies:
-        copies[id(x)] = x.copy()
-    return copies[id(x)]
 
 
 def _equal(a: Any, b: Any) -> bool:

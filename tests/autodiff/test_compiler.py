@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import functools
 import gc
 import math
 import pickle
@@ -715,3 +716,64 @@ def test_what_was_recorded_is_let_go():
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert after - before < 4 * 8 * big  # of more than a hundred arrays in the run that was recorded
+
+
+def test_constants_are_those_of_the_moment_they_were_used():
+    buffer = np.zeros(3)
+
+    def one_by_one(x):
+        total = 0.0
+        for i in range(3):
+            buffer[:] = 0.0
+            buffer[i] = 1.0
+            total = total + ad.sum(x * buffer) * (i + 1.0)
+        return total
+
+    def afterwards(x):
+        table = np.zeros(3)
+        y = ad.sum(x * table)
+        table[:] = 5.0
+        return y
+
+    def masked(x):
+        mask = np.zeros(3, bool)
+        total = 0.0
+        for i in range(3):
+            mask[i] = True
+            total = total + ad.sum(ad.where(mask, x, 0.0)) * 10.0**i
+        return total
+
+    slopes = {one_by_one: [1.0, 2.0, 3.0], afterwards: [0.0, 0.0, 0.0], masked: [111.0, 110.0, 100.0]}
+    x = np.array([1.0, 2.0, 3.0])
+    for f, slope in slopes.items():
+        assert compile(f)(x) == f(x)
+        assert grad(compile(f))(x).tolist() == slope
+
+
+def test_setting_numbers_is_refused():
+    for w in (Tensor([1.0]), Value(1.0)):
+
+        def f(x, w=w):
+            w.data = [5.0] if isinstance(w, Tensor) else 5.0
+            return x * w
+
+        with pytest.raises(CompileError, match="or sets them"):
+            compile(lambda x: f(x))(2.0)  # the default of w is no argument
+        assert w.item() == 1.0
+
+
+@compile
+def decorated(x):
+    return x * 3.0
+
+
+def test_a_decorated_function_is_pickled_by_its_name():
+    assert pickle.loads(pickle.dumps(decorated)) is decorated  # noqa: S301  # our own
+    assert decorated(2.0) == 6.0
+
+
+def test_what_python_would_not_bind_is_no_method():
+    class Net:
+        loss = compile(functools.partial(ad.sum, axis=0))
+
+    assert Net().loss(np.ones((2, 3))).tolist() == [2.0, 2.0, 2.0]

@@ -220,3 +220,11 @@ def test_a_network_with_both_trains_beside_PyTorchs():
         theirs(torch.tensor(x))
     for name, expected in theirs.state_dict().items():
         np.testing.assert_allclose(ours.state_dict()[name], expected.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", [lambda: LayerNorm(3), lambda: BatchNorm1d(3, track_running_stats=False).eval()])
+def test_an_empty_batch_has_zero_gradients(layer):
+    layer = layer()
+    with np.errstate(all="ignore"):
+        layer(Tensor(np.ones((0, 3)))).sum().backward()
+    assert [p.grad.tolist() for p in layer.parameters()] == [[0.0] * 3, [0.0] * 3]

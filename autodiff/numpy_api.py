@@ -65,13 +65,9 @@ def _on_data(function: Callable[..., Any], attribute: str = "data") -> Callable[
     """A function whose answer has no derivative sees the plain data."""
 
     def plain(x: Any) -> Any:
-        return (
-            getattr(x, attribute)
-            if isinstance(x, Node)
-            else [plain(y) for y in x]
-            if isinstance(x, (list, tuple))
-            else x
-        )
+        if isinstance(x, Node):
+            return getattr(x, attribute)
+        return [plain(y) for y in x] if isinstance(x, (list, tuple)) else x
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(*map(plain, args), **{key: plain(x) for key, x in kwargs.items()})

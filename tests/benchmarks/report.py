@@ -87,12 +87,8 @@ PROMISES = (
         for net, bound in (("2-4-1", 2.8), ("784-512-512-10", 1.15), ("2-10000-1", 1.15))
     ),
     *(
-        Promise(
-            f"2-4-1: {peer} / autodiff, compiled",
-            _step("tensor-2-4-1", peer),
-            _step("tensor-2-4-1", "autodiff, compiled"),
-            at_least=3,
-        )
+        Promise(f"2-4-1: {peer} / {ours}", _step("tensor-2-4-1", peer), _step("tensor-2-4-1", ours), at_least=3)
+        for ours in ("autodiff", "autodiff, compiled")
         for peer in ("pytorch", "pytorch, one thread")
     ),
     *(

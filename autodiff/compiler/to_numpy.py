@@ -4,7 +4,6 @@ The functions are put together as text, which can be read, printed and projected
 the forms below, never of a user's text; functions and arrays go in by reference, under names of their own.
 """
 
-import ast
 import operator
 import re
 from collections import Counter
@@ -87,7 +86,7 @@ class _Writer:
     def function(self, head: str, lines: list[str]) -> tuple[str, Callable[..., Any]]:
         """The text of a function made of such lines, and the function."""
         text = "\n    ".join([head, *lines]) + "\n"
-        module = compile(ast.parse(text), f"<program {head[4:-1]}>", "exec")
+        module = compile(text, f"<program {head[4:-1]}>", "exec", dont_inherit=True)
         (code,) = (part for part in module.co_consts if isinstance(part, CodeType))
         return text, FunctionType(code, self._things)
 

@@ -75,8 +75,8 @@ def reverse(
             if plain and kind is float and type(op) is Elementwise:
                 _pull_floats(node, op, g, grads)
                 continue
-            spare = op.arity == 1 and plain and not keep and kind is np.ndarray and g.base is None
-            spare = spare and sys.getrefcount(g) == _ONE_OWNER
+            spare = plain and not keep and kind is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
+            spare = spare and (op.arity == 1 or type(node._right) is np.ndarray)  # only one operand gets something
             operands, params, y = node.operands, node._params or {}, node if on_nodes else node._data
             xs = operands if on_nodes else [x if type(x) in _CONSTANT else x._data for x in operands]
             edges = _pull_all(op, g, y, xs, params) if op.arity is None else None
@@ -129,14 +129,14 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
         g, y, xs: upstream gradient, output and operands: all plain data, or nodes among them.
         params: the metadata the operation was called with.
         i: the operand's position.
-        spare: nobody else has g, this is the only operand, and g may be overwritten.
+        spare: nobody else has g, this is the only operand that gets something, and g may be overwritten.
     """
     kind = type(op)
     if kind is ArrayOp:
         if (back := op.pullbacks[i]) is None:
             return None
         c = back(g, y, *xs, **params)
-        return c if op.built_in else _own(c)
+        return c if op.fresh else _own(c)
     if kind is Reduction:
         return _spread(op, g, y, xs, params, i)
     slope = op.partials[i]
@@ -157,7 +157,7 @@ def _pull_all(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any]) -> Seque
     """The same for all operands of a variadic operation at once."""
     if type(op) is ArrayOp:
         edges = op.pullbacks(g, y, *xs, **params)
-        return edges if op.built_in else list(map(_own, edges))
+        return edges if op.fresh else list(map(_own, edges))
     return [g * slope for slope in op.partials(y, *xs, **params)]
 
 

@@ -175,7 +175,7 @@ class Node:
         if type(y) is np.ndarray:
             if y.dtype.kind != "f":
                 raise TypeError(f"a node holds real floating numbers, but {op.name} gave dtype {y.dtype}")
-            if y.base is not None or not op.built_in or id(y) in map(id, xs):
+            if y.base is not None or not op.fresh or id(y) in map(id, xs):
                 y = np.array(y, order="C")  # a result has memory of its own; a user's kernel may return a user's array
         cls = Node._class_for[type(y)]
         node = cls.__new__(cls)

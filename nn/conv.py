@@ -96,12 +96,14 @@ windows: Any = array_op(
     _windows,
     _windows_rule,
     pushforwards=[lambda t, y, x, *, geometry: windows(t, geometry=geometry.around_zero())],
+    fresh=True,
     doc="What a sliding window shows: shape (down, across, channels, batch, rows, columns).",
 )
 folded: Any = array_op(
     "folded",
     _folded,
     _folded_rule,
+    fresh=True,
     doc="What windows show, folded back: added up where they show it. The transpose of windows.",
 )
 

@@ -1,7 +1,7 @@
 """Batch and layer normalisation."""
 
-from collections.abc import Sequence
-from functools import lru_cache, reduce
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,12 @@ from .module import Module
 __all__ = ["BatchNorm1d", "LayerNorm"]
 
 
-def _along(axis: tuple[int, ...], reduction: Any, x: Any) -> Any:
-    """The sum or the mean along some axes, kept as 1 (or left out, if it is the first of two)."""
+def _along(axis: tuple[int, ...], reduction: Any, x: Any) -> Callable[[Any], Any]:
+    """The sum or the mean of arrays like x along some axes, kept as 1 (or left out, if it is the first of two)."""
     if axis == (0,) and type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind == "f":
-        return _factors(reduction is mean, len(x), x.dtype.char).dot(x)  # much faster than adding up along that axis
-    return reduction(x, axis=axis, keepdims=True)
+        # much faster than adding up along that axis
+        return _factors(reduction is mean, len(x), x.dtype.char).dot  # type: ignore[no-any-return]  # it is an array
+    return partial(reduction, axis=axis, keepdims=True)
 
 
 @lru_cache(maxsize=16)
@@ -42,9 +43,10 @@ def standardized(x: Any, axis: tuple[int, ...], eps: float, known: Standardized 
     """Standardise x along some axes, unless it is plain data of which that is known."""
     if known is not None and not isinstance(x, Node):
         return known
-    centre = _along(axis, mean, x)
+    average = _along(axis, mean, x)
+    centre = average(x)
     deviation = x - centre
-    variance = _along(axis, mean, deviation * deviation)
+    variance = average(deviation * deviation)
     inverse = 1.0 / np.sqrt(variance + eps)  # np.sqrt of a node is a node
     deviation *= inverse  # in place, unless it is a node
     return Standardized(deviation, inverse, centre, variance)
@@ -63,11 +65,13 @@ def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, kn
     return y
 
 
-def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any) -> Any:
-    """h times the Jacobian of the standardised z, 1 - 1/n - z z'/n, still to be divided by the deviation; symmetric."""
+def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any, scale: Any) -> Any:
+    """h times the Jacobian of the standardised z, (1 - 1/n - z z'/n) * scale for a scale of 1/deviation; symmetric."""
     n = max(h.size // max(sum_h.size, 1), 1)
-    through = h - z * (sum_hz / n)
-    through -= sum_h / n  # in place, unless it is a node
+    through = z * (sum_hz / n)
+    through += sum_h / n  # all in place, unless they are nodes; so h is subtracted from it, and not it from h
+    through -= h
+    through *= -scale
     return through
 
 
@@ -85,12 +89,13 @@ def _gradients(
     """Of x, w and b, together: they share most of the work."""
     z, inverse, _, _ = standardized(x, axis, eps, known)
     gz, scale = g * z, w * inverse
+    total = _along(axis, sum, gz)
     if (scale + b).shape != inverse.shape:
-        gw, gwz = g * w, gz * w
-        return [_through(gw, z, _along(axis, sum, gw), _along(axis, sum, gwz)) * inverse, gz, g]
-    # w and b do not change along the axis: their gradients are the very sums, and w can wait for the last product
-    sum_g, sum_gz = _along(axis, sum, g), _along(axis, sum, gz)
-    return [_through(g, z, sum_g, sum_gz) * scale, sum_gz, sum_g]
+        gw = g * w
+        return [_through(gw, z, total(gw), total(gz * w), inverse), gz, g]
+    # w and b do not change along the axis: their gradients are the very sums, and w goes with the deviation
+    sum_g, sum_gz = total(g), total(gz)
+    return [_through(g, z, sum_g, sum_gz, scale), sum_gz, sum_g]
 
 
 def _tangent(
@@ -110,7 +115,9 @@ def _tangent(
     if t_w is not None:
         terms.append(t_w * z)
     if t_x is not None:
-        terms.append(_through(t_x, z, _along(axis, sum, t_x), _along(axis, sum, t_x * z)) * inverse * w)
+        tz = t_x * z
+        total = _along(axis, sum, tz)
+        terms.append(_through(t_x, z, total(t_x), total(tz), inverse) * w)
     return reduce(add, terms)
 
 
@@ -120,6 +127,7 @@ normalized = array_op(
     _gradients,
     pushforwards=[_tangent],
     variadic=True,
+    fresh=True,
     latex=r"\frac{{{0} - \mu}}{{\sigma}} \cdot {1} + {2}",
     doc="(x - mean) / sqrt(variance + eps) * w + b, with mean and biased variance along some axes. Whoever has "
     "standardised this x may hand that over, so that it is not done again.",
@@ -217,11 +225,13 @@ class BatchNorm1d(Module):
 
     def _follow(self, centre: Any, variance: Any, n: int) -> None:
         """Move the running estimates towards the moments of a batch with n values a channel."""
-        self.num_batches_tracked = self.num_batches_tracked + 1
-        rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        count = self.num_batches_tracked + 1
+        rate = 1.0 / float(count) if self.momentum is None else self.momentum
+        estimates = {"num_batches_tracked": count}
         for name, x in (("running_mean", centre), ("running_var", variance * (n / (n - 1)))):
             old = getattr(self, name)
-            setattr(self, name, (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False))
+            estimates[name] = (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False)
+        vars(self).update(estimates)  # all at once, past the questions that assigning an attribute asks
 
     def _parameters(self) -> tuple[Any, Any]:
         return (1.0, 0.0) if self.weight is None else (self.weight, self.bias)

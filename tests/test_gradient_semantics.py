@@ -170,8 +170,10 @@ def test_letting_go_of_inner_gradients_early_changes_no_bit_of_a_leafs(program):
 
 def test_a_gradient_that_two_nodes_share_is_not_overwritten_on_its_way():
     """Both operands of + receive one array; tanh could multiply into it only if it were the last to need it."""
-    a, b = Tensor([0.5, 1.0]), Tensor([0.25, 2.0])
-    (np.tanh(a) + np.sin(b) + b.reshape(2).exp().T).backward([1.0, 10.0], keep_grads=False)
+    a, b, c, mask = Tensor([0.5, 1.0]), Tensor([0.25, 2.0]), Tensor([1.0, 1.0]), np.array([3.0, 4.0])
+    (c * mask + np.tanh(a) + mask * c + np.sin(b) + b.reshape(2).exp().T).backward([1.0, 10.0], keep_grads=False)
+    np.testing.assert_array_equal(c.grad, 2.0 * mask * [1.0, 10.0])
+    np.testing.assert_array_equal(mask, [3.0, 4.0])
     np.testing.assert_allclose(a.grad, (1 - np.tanh(a.data) ** 2) * [1.0, 10.0], rtol=1e-15)
     np.testing.assert_allclose(b.grad, (np.cos(b.data) + np.exp(b.data)) * [1.0, 10.0], rtol=1e-15)
 

@@ -213,7 +213,7 @@ class _Recording:
         self.functions = functions_of(self._program, _name(f))
         self._program.forget()
         self._op = ArrayOp(_name(f), None, self._pullbacks, [self._pushforward], scalar=None, array=_not_called_again)
-        self._op.built_in = True  # its results are arrays of their own
+        self._op.built_in = self._op.fresh = True  # its results are arrays of their own
 
     def fits(self, args: Sequence[Any]) -> bool:
         """Whether arguments are of the kinds that were recorded; it may say no where ``_kind`` would say yes."""

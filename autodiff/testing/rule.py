@@ -36,8 +36,8 @@ def check_rule(primitive: Primitive, *operands: Any, points: int = POINTS, seed:
 
     Compared are: first derivatives with the complex step or a difference quotient, second derivatives with differences
     of the first, third with the second, forward with reverse mode, the kernel for floats with that for arrays; that
-    pullbacks are linear, repeatable and change nothing; broadcasting, the same operand twice, tied operands, float32;
-    a reduction also along an axis.
+    pullbacks are linear, repeatable and change nothing (and own what they return, if the operation says it is fresh);
+    broadcasting, the same operand twice, tied operands, float32; a reduction also along an axis.
 
     Args:
         primitive: an operation, as `autodiff.elementwise`, `autodiff.array_op` and `autodiff.reduction` return it.
@@ -376,6 +376,11 @@ def _check_raw(report: Report, row: Primitive, xs: list[Any], params: dict[str, 
         if any(not np.array_equal(old, new, equal_nan=True) for old, new in zip(given, handed, strict=True)):
             report.problems.append(f"its {what} changes an array that it is given; work on a copy")
             continue
+        if row.fresh and not row.built_in:
+            lent = [*handed[what != "kernel" :], *params.values(), *flatten(rule(*handed, **params))[0]]
+            if any(np.shares_memory(part, x) for part in first for x in lent if isinstance(x, np.ndarray)):
+                report.problems.append(f"its {what} returns an array that it does not own; leave out fresh=True")
+                continue
         first = [np.array(part) for part in first]
         again, _ = flatten(rule(*handed, **params))
         if any(not np.array_equal(old, new, equal_nan=True) for old, new in zip(first, again, strict=True)):

@@ -302,6 +302,15 @@ def test_domains_are_open_intervals_inside_which_the_kernel_is_finite():
             assert np.isfinite(row(*inside * count)), row.name
 
 
+def test_an_operation_of_many_operands_needs_neither_formula_nor_docstring():
+    def total(*xs):
+        return xs[0] + xs[1] + xs[2] + xs[3] + xs[4]
+
+    row = elementwise("five", total, total, 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert "five" in row.__doc__
+    assert "a, b, c, d, e" in row.__doc__
+
+
 def test_a_partial_may_return_a_plain_number_in_every_mode():
     twice = elementwise("twice", lambda x: 2 * x, lambda x: 2 * x, lambda y, x: 2.0)
     t = Tensor([1.0, 2.0])

@@ -59,6 +59,12 @@ def kept_square() -> Primitive:
     )
 
 
+def kept_ones() -> Primitive:
+    ones = np.ones(WIDE.shape)
+    slope = lambda g, y, x: ones if np.all(raw(g) == 1.0) else ad.broadcast_to(g, shape=x.shape)
+    return ad.array_op("kept_ones", lambda x: np.sum(x), slope, fresh=True)
+
+
 def third_lost() -> Primitive:
     """Return x**3 with a derivative 3 x**2 that can be differentiated once, but not twice."""
     silent = ad.array_op("silent_slope", lambda x: 3 * x * x, lambda g, y, x: 6 * raw(x) * g, pushforwards=[None])
@@ -176,6 +182,19 @@ ARRAYS = [
         says="its pullback 0 gives something else when it is called again",
     ),
     Rule("stale cache", kept_square, ad.square, (WIDE,)),
+    array_op(
+        "borrowed_identity", lambda x: x, lambda x: x, lambda g, y, x: g, kind="not fresh", operands=(WIDE,),
+        fresh=True, says="its kernel returns an array that it does not own; leave out fresh=True",
+    ),
+    array_op(
+        "borrowed_slope", lambda x: x * x / 2, lambda x: x * x / 2,
+        lambda g, y, x: x if np.all(raw(g) == 1.0) else g * x, kind="not fresh", operands=(WIDE,), fresh=True,
+        pushforwards=[lambda t, y, x: t * x], says="its pullback 0 returns an array that it does not own",
+    ),
+    Rule(
+        "not fresh", kept_ones, ad.sum, (WIDE,),
+        says="its pullback 0 returns an array that it does not own",
+    ),
     Rule("third order lost", third_lost, lambda x: x**3, (WIDE,)),
     array_op(
         "float_where", np.where, ad.where, None, lambda g, y, c, a, b: ad.where(c, g, 0.0),

@@ -14,7 +14,7 @@ The modules of the same names are in ``nn.losses``.
 import math
 from collections.abc import Callable, Collection, Iterable
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -250,26 +250,73 @@ def hinge_loss(scores: Any, labels: Any, *, reduction: str = "mean") -> Any:
 # ---- many classes ---------------------------------------------------------------------------------------------------
 
 
-def _logs(x: Any, known: Any) -> Any:
-    """log_softmax(x), which may be known if x is plain data."""
-    return log_softmax(x) if known is None or isinstance(x, Node) else known
+class LabelCosts(NamedTuple):
+    """How the class of every row does against the other classes, for logits of shape (rows, classes)."""
+
+    at: tuple[Any, Any]
+    """The places of the labels."""
+    others: Any
+    """exp(logits - their maximum in the row), and 0 at the label: (rows, classes)."""
+    against: Any
+    """The sum of the others: (rows,)."""
+    own: Any
+    """The same of the label: (rows,)."""
+    loss: Any
+    """The mean of -log softmax at the labels."""
 
 
-def _label_weight(x: Any, mask: np.ndarray, known: Any) -> Any:
-    """(p - 1) / rows where the mask is, and p / rows elsewhere, for p = softmax(x)."""
-    logs = _logs(x, known)
-    return mul(where(mask, expm1(logs), exp(logs)), x.shape[-1] / x.size)
+def label_costs(logits: Any, labels: Any) -> LabelCosts | None:
+    """The cross-entropy of plain logits, and what its gradient needs; None if it is not finite.
+
+    No label is subtracted from a sum that it is part of: near certainty that would leave no digit.
+    """
+    rows = logits.reshape(-1, logits.shape[-1])
+    at = np.arange(len(rows)), labels.ravel()
+    with np.errstate(all="ignore"):
+        rows = rows - np.maximum.reduce(rows, axis=1, keepdims=True)  # so exp cannot overflow
+        others = np.exp(rows)
+        own = others[at]
+        others[at] = 0.0
+        against = np.add.reduce(others, axis=1)
+        # own is 1, and its row 0, if the label is the maximum; if not, the others hold that 1, and own takes its place
+        costs = np.log1p(against + (own - 1.0)) - rows[at]
+        loss = np.add.reduce(costs) / costs.size
+    return LabelCosts(at, others, against, own, loss) if math.isfinite(loss) else None
+
+
+def _labels_to_logs(x: Any, labels: Any) -> tuple[Any, Any]:
+    """log_softmax(x), and where its labels are."""
+    return log_softmax(x), labels[..., None] == np.arange(x.shape[-1])
+
+
+def _label_loss(x: Any, *, labels: Any, known: LabelCosts | None = None) -> Any:
+    if known is not None:
+        return known.loss
+    logs, mask = _labels_to_logs(x, labels)
+    return -np.mean(logs[mask])
+
+
+def _label_weight(x: Any, labels: Any, known: LabelCosts | None) -> Any:
+    """(p - 1) / rows at the labels and p / rows elsewhere, for p = softmax(x)."""
+    if known is None or isinstance(x, Node):
+        logs, mask = _labels_to_logs(x, labels)
+        return where(mask, expm1(logs), exp(logs)) * (x.shape[-1] / x.size)
+    share = 1.0 / ((known.against + known.own) * len(known.own))
+    weight = known.others * share[:, None]
+    weight[known.at] = -known.against * share
+    return weight.reshape(x.shape)
 
 
 mean_label_cross_entropy = array_op(
     "mean_label_cross_entropy",
-    lambda x, *, mask, known=None: -np.mean(_logs(x, known)[mask]),
-    lambda g, y, x, *, mask, known=None: mul(g, _label_weight(x, mask, known)),
-    pushforwards=[lambda t, y, x, *, mask, known=None: sum(mul(t, _label_weight(x, mask, known)))],
+    _label_loss,
+    lambda g, y, x, *, labels, known=None: g * _label_weight(x, labels, known),
+    pushforwards=[lambda t, y, x, *, labels, known=None: sum(t * _label_weight(x, labels, known))],
+    fresh=True,
     symbol="CE",
-    doc="The mean over the rows of x of -log softmax(x) at the one place of each row where the mask is True: the usual "
-    "cross-entropy of logits and class numbers as one node, without the probabilities of all classes. Whoever has "
-    "log softmax(x) already may hand it over, so that it is not computed again.",
+    doc="The mean over the rows of x of -log softmax(x) at each row's label, a class number: the usual cross-entropy "
+    "as one node, without the probabilities of all classes. Whoever has the label_costs of this x may hand them over, "
+    "so that they are not computed again.",
 )
 
 
@@ -317,9 +364,9 @@ def cross_entropy(
         return reduced(name, rows, reduction)
     kept = _kept(name, logits.shape, target, ignore_index)
     if reduction == "mean" and weight is kept is None and not label_smoothing and target.size:
-        mask = target[..., None] == np.arange(classes)
-        known = None if is_compiling() else log_softmax(_data(logits))  # nobody may look at numbers while compiling
-        return mean_label_cross_entropy(logits, mask=mask, known=known)
+        labels = target.astype(np.intp)  # of our own: the graph refers to them
+        known = None if is_compiling() else label_costs(_data(logits), labels)  # compiling, nobody may see numbers
+        return mean_label_cross_entropy(logits, labels=labels, known=known)
     p = _one_hot(target if kept is None else np.where(kept, target, 0), classes, _dtype(logits))
     p = _costs(name, p, label_smoothing, weight)
     if kept is not None:

@@ -483,8 +483,8 @@ def test_probabilities_have_no_class_number_to_ignore():
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_the_one_node_of_the_usual_cross_entropy_follows_the_rules_of_every_operation(rows, classes, seed):
     rng = np.random.default_rng(seed)
-    mask = rng.integers(classes, size=rows)[:, None] == np.arange(classes)
-    assert check_rule(functional.mean_label_cross_entropy, rng.normal(size=(rows, classes)), mask=mask).ok
+    x, labels = rng.normal(size=(rows, classes)), rng.integers(classes, size=rows)
+    assert check_rule(functional.mean_label_cross_entropy, x, labels=labels).ok
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
@@ -500,6 +500,62 @@ def test_class_numbers_give_the_same_as_probabilities_of_0_and_1_in_every_order(
     # Forward mode adds up the same products as the gradient times the direction, each with a few roundings
     products = ad.grad(one)(x) * direction
     assert ad.jvp(one, (x,), (direction,))[1] == pytest.approx(products.sum(), abs=1e-14 * np.abs(products).sum())
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.sampled_from([1.0, 30.0, 1e3, 1e200]), st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_is_known_of_the_labels_changes_neither_value_nor_gradient(dtype, rows, classes, scale, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=rows)
+    x = (rng.uniform(-1.0, 1.0, (rows, classes)) * min(scale, 1e37 if dtype == np.float32 else scale)).astype(dtype)
+    x[rng.random(x.shape) < 0.1] = -np.inf
+    x[rng.random(x.shape) < 0.02] = np.inf
+    x[rng.random(x.shape) < 0.02] = np.nan
+    known = functional.label_costs(x, labels)
+    results = []
+    for handed in (known, None):
+        logits = Tensor(x)
+        loss = functional.mean_label_cross_entropy(logits, labels=labels, known=handed)
+        loss.backward()
+        assert loss.dtype == logits.grad.dtype == dtype
+        results.append((loss.data, logits.grad))
+    assert (known is not None) == np.isfinite(results[1][0])
+    # exp(x) carries the rounding of x, so up to 745 units in the last place (of float32: 104)
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1000 * np.finfo(dtype).eps, atol=10 * np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        ([[-np.inf, 0.0, 1.0]], [1]),
+        ([[-np.inf, 0.0, 1.0]], [0]),
+        ([[-np.inf, -np.inf, -np.inf], [0.0, 0.0, 1.0]], [1, 2]),
+        ([[np.inf, 0.0, 1.0], [0.0, 0.0, 1.0]], [0, 0]),
+        ([[np.inf, 0.0, 1.0]], [1]),
+        ([[np.nan, 0.0, 1.0]], [1]),
+        ([[8e307, -8e307, 0.0], [1e200, 0.0, 0.0]], [0, 0]),
+        ([[-1e308, -1e308, -1e308]], [0]),
+        ([[3e38, 0.0, 0.0]], [1]),
+    ],
+)
+def test_the_mean_cross_entropy_is_the_sum_by_the_number_of_rows_also_at_infinity_and_silent(logits, labels):
+    results = []
+    for reduction, n in (("mean", 1), ("sum", len(labels))):
+        x = Tensor(logits)
+        loss = cross_entropy(x, np.array(labels), reduction=reduction) / n
+        loss.backward()
+        results.append((loss.data, x.grad))
+    for mean, total in zip(*results, strict=True):
+        np.testing.assert_allclose(mean, total, rtol=1e-15)
+
+
+def test_labels_that_change_after_the_loss_do_not_change_its_gradient():
+    x, labels = Tensor([[1.0, 2.0], [0.5, 0.0]]), np.array([0, 1])
+    loss = cross_entropy(x, labels)
+    labels[:] = 1
+    loss.backward()
+    np.testing.assert_allclose(x.grad, ad.grad(lambda x: cross_entropy(x, [0, 1]))(x.data), rtol=1e-15)
 
 
 def test_the_usual_cross_entropy_is_one_node_and_near_certainty_loses_no_digit():

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from reprlib import recursive_repr
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from autodiff import CompileError, Node, NoGraphError, SeedError, array_op, gradients, is_compiling, retrace
+from autodiff import CompileError, Node, NoGraphError, SeedError, Tensor, array_op, gradients, is_compiling, retrace
 
 __all__ = ["Hook", "LoadedKeys", "Module", "StateDictError"]
 
@@ -54,6 +55,7 @@ class Hook:
 
 
 _BOOKKEEPING = frozenset({"training", "_buffers", "_frozen", "_hooks"})
+_DATA = attrgetter("data")
 
 
 class Module:
@@ -208,7 +210,7 @@ class Module:
         """
         for module in self.modules():
             for name, part in list(vars(module).items()):
-                constant = _constant(part)
+                constant = _replaced(part, _DATA)
                 if constant is not part and name not in _BOOKKEEPING:
                     module._frozen = {**module._frozen, name: part}
                     setattr(module, name, constant)
@@ -225,6 +227,48 @@ class Module:
         for module in self.modules():
             vars(module).update(module._frozen)
             module._frozen = {}
+        return self
+
+    def to(self, dtype: Any) -> Self:
+        """Give every Tensor and every floating buffer of this module and those inside it a dtype; returns the module.
+
+        A Tensor never changes its dtype. So a parameter of another dtype is replaced by a new Tensor, without a
+        gradient (a shared one stays shared): make the optimizer afterwards. Values stay; they are Python's floats.
+
+        Args:
+            dtype: floating, such as np.float32, PyTorch's default.
+
+        Raises TypeError for a dtype that is not floating.
+
+        >>> from autodiff import Tensor
+        >>> module = Module()
+        >>> module.weight = Tensor([1.0, 2.0])
+        >>> module.to(np.float32).state_dict()
+        {'weight': array([1., 2.], dtype=float32)}
+        """
+        dtype = np.dtype(dtype)
+        if dtype.kind != "f":
+            raise TypeError(f"the parameters of a module are floating numbers, so it cannot get dtype {dtype}")
+        twins: dict[Any, Any] = {}
+
+        def twin(parameter: Any) -> Any:
+            if not isinstance(parameter, Tensor) or parameter.dtype == dtype:
+                return parameter
+            if parameter not in twins:
+                twins[parameter] = Tensor(parameter.data, parameter.name, dtype=dtype)
+            return twins[parameter]
+
+        for module in self.modules():
+            module._frozen = {name: _replaced(part, twin) for name, part in module._frozen.items()}
+            for name, part in list(vars(module).items()):
+                if name in module._buffers:
+                    array = np.asarray(part)
+                    new = array.astype(dtype, copy=False) if array.dtype.kind == "f" else part
+                else:
+                    new = _replaced(part, twin)
+                if new is not part and name not in _BOOKKEEPING:
+                    setattr(module, name, new)
+        self._refreeze()
         return self
 
     # ---- state ----
@@ -303,7 +347,7 @@ class Module:
     def _refreeze(self) -> None:
         """Let the constants that stand for frozen parameters have the numbers of these."""
         for module in self.modules():
-            vars(module).update({name: _constant(part) for name, part in module._frozen.items()})
+            vars(module).update({name: _replaced(part, _DATA) for name, part in module._frozen.items()})
         retrace()
 
     def _state(self) -> dict[str, tuple[Any, str]]:
@@ -429,16 +473,16 @@ def _is_parameter(part: Node) -> bool:
     return part.is_leaf
 
 
-def _constant(part: Any) -> Any:
-    """An attribute with every parameter in it replaced by its data; the very same object if there is none."""
+def _replaced(part: Any, replacement: Callable[[Any], Any]) -> Any:
+    """An attribute with every parameter in it replaced by something; the very same object if nothing has changed."""
     if isinstance(part, Node):
-        return part.data if _is_parameter(part) else part
+        return replacement(part) if _is_parameter(part) else part
     if isinstance(part, dict):
-        items = {key: _constant(x) for key, x in part.items()}
+        items = {key: _replaced(x, replacement) for key, x in part.items()}
         return items if any(items[key] is not x for key, x in part.items()) else part
     if type(part) in (list, tuple):
-        constants = [_constant(x) for x in part]
-        return type(part)(constants) if any(a is not b for a, b in zip(constants, part, strict=True)) else part
+        found = [_replaced(x, replacement) for x in part]
+        return type(part)(found) if any(a is not b for a, b in zip(found, part, strict=True)) else part
     return part
 
 

@@ -352,7 +352,9 @@ def _misfits(model: Module, file: SafetensorsFile, strict: bool) -> list[str]:
     _, wrong = model._compare(file.arrays, strict=strict)
     lines = [f"model: {line}" for line in wrong]
     if any(": dtype " in line for line in wrong):
-        lines.append("(layers take dtype=..., as in Linear(2, 3, dtype=numpy.float32), which is PyTorch's default)")
+        lines.append(
+            "(model.to(dtype) gives a model another one, before its optimizer is made; PyTorch's is numpy.float32)"
+        )
     return lines
 
 

@@ -345,6 +345,58 @@ def test_a_state_is_loaded_into_a_frozen_network():
     np.testing.assert_array_equal(net.unfreeze()(x).data, other(x).data)
 
 
+# ---- dtypes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_in_float32_computes_and_trains_in_float32_with_the_rounded_numbers():
+    net, x = Sequential(Linear(2, 3, rng=0), BatchNorm1d(3), Tanh(), Linear(3, 1, rng=1)), np.ones((4, 2), np.float32)
+    before = net.state_dict()
+    assert net.to(np.float32) is net
+    for name, array in net.state_dict().items():
+        counts = name == "1.num_batches_tracked"
+        assert array.dtype == (before[name].dtype if counts else np.float32)
+        np.testing.assert_array_equal(array, before[name].astype(array.dtype))
+    optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(2):
+        optimizer.zero_grad()
+        out = net(x)
+        (out**2).sum().backward()
+        optimizer.step()
+    assert out.dtype == np.float32
+    assert {p.data.dtype for p in net.parameters()} == {p.grad.dtype for p in net.parameters()} == {out.dtype}
+    assert net[1].running_mean.dtype == np.float32
+
+
+def test_a_shared_parameter_of_another_dtype_stays_shared_and_one_of_the_same_stays_itself():
+    single, shared = Tensor([1.0], dtype=np.float32), Tensor([2.0], name="w")
+    holder = Holder(a=shared, b=(shared, {"c": shared}), single=single, value=Value(3.0), result=shared * 2.0)
+    value, result = holder.value, holder.result
+    holder.to("float32")
+    assert holder.a is holder.b[0] is holder.b[1]["c"] is not shared
+    assert (holder.a.name, holder.a.data.tolist(), holder.a.dtype) == ("w", [2.0], np.float32)
+    assert holder.single is single
+    assert holder.value is value
+    assert holder.result is result
+    assert holder.to(np.float64).a.dtype == np.float64
+
+
+def test_frozen_parameters_get_the_dtype_too():
+    net = network()
+    net[0].freeze()
+    net.to(np.float32)
+    assert net[0].weight.dtype == np.float32
+    assert {p.dtype for p in net.unfreeze().parameters()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("dtype", [int, bool, complex])
+def test_a_dtype_that_is_not_floating_is_refused(dtype):
+    net = network()
+    before = net.parameters()
+    with pytest.raises(TypeError, match="floating numbers, so it cannot get dtype"):
+        net.to(dtype)
+    assert net.parameters() == before
+
+
 # ---- state ----------------------------------------------------------------------------------------------------------
 
 

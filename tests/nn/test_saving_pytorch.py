@@ -52,6 +52,9 @@ def test_a_float32_file_is_not_converted_for_a_float64_model():
     net = network(dtype=np.float64)
     with pytest.raises(LoadError, match=r"0.weight: dtype float64 here, float32 in the state(.|\n)*numpy.float32"):
         load(GOLDEN / "torch_network.safetensors", net)
+    load(GOLDEN / "torch_network.safetensors", net.to(np.float32))
+    recorded = load(GOLDEN / "torch_outputs.safetensors").arrays
+    np.testing.assert_allclose(net.eval()(recorded["x"]).data, recorded["y"], **FLOAT32)
 
 
 def test_bfloat16_is_refused_with_the_way_out():

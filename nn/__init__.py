@@ -19,6 +19,9 @@
 * starting values in ``nn.init``; scikit-learn's estimators, if that is installed, in ``nn.sklearn``
 """
 
+import importlib as _importlib
+import typing as _typing
+
 from . import functional as functional
 from . import init as init
 from . import schedules as schedules
@@ -207,3 +210,12 @@ __all__ = [
     "train_test_split",
     "vectorize",
 ]
+
+
+if not _typing.TYPE_CHECKING:  # a type checker shall go on to find names that do not exist
+
+    def __getattr__(name: str) -> object:
+        """``nn.sklearn``, which is imported when it is first asked for: scikit-learn is an extra."""
+        if name == "sklearn":
+            return _importlib.import_module("nn.sklearn")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -124,7 +124,7 @@ class Optimizer:
             parts = tuple(value) if name == "betas" else (value,)
             if not all(isinstance(x, (int, float, np.bool_, np.integer, np.floating)) for x in parts):
                 raise TypeError(f"{name} must be {expected}, got {type(value).__name__}: {value!r}")
-            if not all(map(allowed, parts)):
+            if not all(map(allowed, parts)) or any(isinstance(x, int) and x.bit_length() > 1000 for x in parts):
                 raise ValueError(f"{name} must be {expected}, got {value}")
             plain = tuple(x.item() if isinstance(x, np.generic) else x for x in parts)
             checked[name] = plain if name == "betas" else plain[0]

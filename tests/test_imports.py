@@ -203,6 +203,13 @@ def test_importing_a_package_loads_nothing_optional(package, allowed):
     assert HEAVY & set(json.loads(out.stdout)) == allowed
 
 
+def test_the_estimators_are_found_in_nn_when_they_are_asked_for():
+    pytest.importorskip("sklearn", reason="nn.sklearn is made of scikit-learn's base classes")
+    code = "import nn; print(nn.sklearn.MLPClassifier.__name__, nn.sklearn is __import__('nn.sklearn').sklearn)"
+    out = subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout == "MLPClassifier True\n"
+
+
 def test_every_package_is_listed_for_installation(modules, root):
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     assert sorted(settings["tool"]["setuptools"]["packages"]) == [m.name for m in modules if m.is_package]

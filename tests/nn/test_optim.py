@@ -335,6 +335,7 @@ def test_a_momentum_outside_zero_to_one_is_refused(momentum):
         (lambda p: SGD(p, nesterov=True), "nesterov needs a momentum above 0 and no dampening, got momentum 0.0 and"),
         (lambda p: SGD(p, momentum=0.5, dampening=0.1, nesterov=True), "momentum 0.5 and dampening 0.1$"),
         (lambda p: SGD(p, weight_decay=-1.0), "weight_decay must be at least 0, got -1.0"),
+        (lambda p: SGD(p, weight_decay=10**400), "weight_decay must be at least 0, got 1000"),  # no float is that large
         (lambda p: Adam(p, betas=(0.9, 1.0)), r"betas must be in \[0, 1\), got \(0.9, 1.0\)"),
         (lambda p: Adam(p, betas=(0.9,)), r"betas must be two numbers, got \(0.9,\)"),
         (lambda p: Adam(p, eps=-1e-8), "eps must be at least 0, got -1e-08"),

@@ -377,8 +377,9 @@ def _check_raw(report: Report, row: Primitive, xs: list[Any], params: dict[str, 
             report.problems.append(f"its {what} changes an array that it is given; work on a copy")
             continue
         if row.fresh and not row.built_in:
-            lent = [*handed[what != "kernel" :], *params.values(), *flatten(rule(*handed, **params))[0]]
-            if any(np.shares_memory(part, x) for part in first for x in lent if isinstance(x, np.ndarray)):
+            made = [part for part in first if what == "kernel" or not np.shares_memory(part, handed[0])]  # else it is g
+            lent = [*handed, *params.values(), *flatten(rule(*handed, **params))[0]]
+            if any(np.shares_memory(part, x) for part in made for x in lent if isinstance(x, np.ndarray)):
                 report.problems.append(f"its {what} returns an array that it does not own; leave out fresh=True")
                 continue
         first = [np.array(part) for part in first]

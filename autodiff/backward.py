@@ -76,7 +76,7 @@ def reverse(
                 _pull_floats(node, op, g, grads)
                 continue
             spare = plain and not keep and kind is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
-            spare = spare and (op.arity == 1 or type(node._right) is np.ndarray)  # only one operand gets something
+            spare = spare and (op.arity == 1 or type(node._right) is np.ndarray)  # only one operand receives a gradient
             operands, params, y = node.operands, node._params or {}, node if on_nodes else node._data
             xs = operands if on_nodes else [x if type(x) in _CONSTANT else x._data for x in operands]
             edges = _pull_all(op, g, y, xs, params) if op.arity is None else None
@@ -129,7 +129,7 @@ def pull(op: Any, g: Any, y: Any, xs: Any, params: dict[str, Any], i: int, spare
         g, y, xs: upstream gradient, output and operands: all plain data, or nodes among them.
         params: the metadata the operation was called with.
         i: the operand's position.
-        spare: nobody else has g, this is the only operand that gets something, and g may be overwritten.
+        spare: nobody else has g, this is the only operand that receives a gradient, and g may be overwritten.
     """
     kind = type(op)
     if kind is ArrayOp:

@@ -108,7 +108,8 @@ class Primitive:
     def _describe(self) -> str:
         """The docstring of a row that brings none: its formula, its source and what holds for every row."""
         namesake = f", as np.{self.name}" if hasattr(np, self.name) else ""
-        lines = [f"{self.name}: {self.latex.format(*'abcdefghijklmnop')} in LaTeX{namesake}."]
+        letters = [chr(97 + i % 26) + "'" * (i // 26) for i in range(max(self.arity or 0, 3))]
+        lines = [f"{self.name}: {self.latex.format(*letters)} in LaTeX{namesake}."]
         if self.source:
             lines.append(f"Source: {self.source}.")
         lines.append("Floats give a float, arrays an array, a node (Value or Tensor) among the operands gives a node.")
@@ -138,7 +139,7 @@ class Primitive:
                 on_floats = False
             xs.append(data)
         for value in params.values():
-            if hasattr(value, "__record__"):
+            if hasattr(type(value), "__record__"):
                 names = ", ".join(params)
                 raise TypeError(f"the metadata {names} of {self.name} must be plain: they have no derivative")
         if len(xs) != self.arity and self.arity is not None:
@@ -253,7 +254,7 @@ class Predicate(Primitive):
     is_question = True
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
-        """The answer; at once to what rules nearly always ask about, one plain array."""
+        """The answer. One plain array of float64, which is what rules mostly ask about, takes a short way."""
         if len(operands) == 1 and type(x := operands[0]) is np.ndarray and x.dtype is FLOAT64 and x.ndim:
             return self.array(x, **params)
         return super().__call__(*operands, **params)
@@ -353,8 +354,9 @@ def array_op(
         variadic: any number of operands; the only pullback returns a list with one gradient for each, and
             the operation is linear in all of them together.
         scalar: kernel for all-float operands; without one the array kernel is used.
-        fresh: every array that the kernel and the pullbacks return is new, or is g; so no copy is made of it. Large
-            arrays gain some per cent by that; ``autodiff.testing.check_rule`` tells whether it is true.
+        fresh: promise that every array which the kernel or a pullback returns is new and writable (a pullback may
+            also return g), so that none is copied; ``autodiff.testing.check_rule`` checks it. Large arrays gain a few
+            per cent.
         facts: as for ``elementwise``.
 
     Raises RegistrationError for a built-in's name, no pullback or the wrong number of pushforwards.

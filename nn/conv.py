@@ -68,7 +68,7 @@ class Geometry:
 
 
 def _windows(x: np.ndarray, *, geometry: Geometry) -> np.ndarray:
-    return np.ascontiguousarray(geometry.views(geometry.padded(x)))
+    return np.array(geometry.views(geometry.padded(x)), order="C")
 
 
 def _folded(w: np.ndarray, *, geometry: Geometry, shape: tuple[int, ...]) -> np.ndarray:

@@ -251,34 +251,36 @@ def hinge_loss(scores: Any, labels: Any, *, reduction: str = "mean") -> Any:
 
 
 class LabelCosts(NamedTuple):
-    """How the class of every row does against the other classes, for logits of shape (rows, classes)."""
+    """How the label of every row compares with the other classes, for logits of shape (rows, classes)."""
 
     at: tuple[Any, Any]
-    """The places of the labels."""
+    """The index of the labels."""
     others: Any
-    """exp(logits - their maximum in the row), and 0 at the label: (rows, classes)."""
+    """exp(logit - maximum of its row), and 0 at the label: (rows, classes)."""
     against: Any
     """The sum of the others: (rows,)."""
     own: Any
-    """The same of the label: (rows,)."""
+    """exp(logit - maximum of its row) of the label: (rows,)."""
     loss: Any
     """The mean of -log softmax at the labels."""
 
 
 def label_costs(logits: Any, labels: Any) -> LabelCosts | None:
-    """The cross-entropy of plain logits, and what its gradient needs; None if it is not finite.
+    """The mean cross-entropy of plain logits, and what its gradient needs; None if the mean is not finite.
 
     No label is subtracted from a sum that it is part of: near certainty that would leave no digit.
     """
+    if type(logits) is not np.ndarray or logits.dtype.kind != "f":
+        return None
     rows = logits.reshape(-1, logits.shape[-1])
     at = np.arange(len(rows)), labels.ravel()
     with np.errstate(all="ignore"):
         rows = rows - np.maximum.reduce(rows, axis=1, keepdims=True)  # so exp cannot overflow
-        others = np.exp(rows)
+        others = np.exp(rows, order="C")
         own = others[at]
         others[at] = 0.0
         against = np.add.reduce(others, axis=1)
-        # own is 1, and its row 0, if the label is the maximum; if not, the others hold that 1, and own takes its place
+        # The sum without the 1 of the maximum. Where that is the label, own - 1 is 0; else the others hold that 1
         costs = np.log1p(against + (own - 1.0)) - rows[at]
         loss = np.add.reduce(costs) / costs.size
     return LabelCosts(at, others, against, own, loss) if math.isfinite(loss) else None
@@ -301,9 +303,9 @@ def _label_weight(x: Any, labels: Any, known: LabelCosts | None) -> Any:
     if known is None or isinstance(x, Node):
         logs, mask = _labels_to_logs(x, labels)
         return where(mask, expm1(logs), exp(logs)) * (x.shape[-1] / x.size)
-    share = 1.0 / ((known.against + known.own) * len(known.own))
+    share = 1.0 / (known.against + known.own) / len(known.own)
     weight = known.others * share[:, None]
-    weight[known.at] = -known.against * share
+    weight[known.at] = 0.0 - known.against * share  # a minus sign would make -0.0 of 0.0
     return weight.reshape(x.shape)
 
 

@@ -14,7 +14,10 @@ __all__ = ["BatchNorm1d", "LayerNorm"]
 
 
 def _along(axis: tuple[int, ...], reduction: Any, x: Any) -> Callable[[Any], Any]:
-    """The sum or the mean of arrays like x along some axes, kept as 1 (or left out, if it is the first of two)."""
+    """A function that adds up or averages along some axes, kept as 1 (or left out, if it is the first of two).
+
+    It takes arrays of the shape and dtype of x and, unless x is plain, nodes.
+    """
     if axis == (0,) and type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind == "f":
         # much faster than adding up along that axis
         return _factors(reduction is mean, len(x), x.dtype.char).dot  # type: ignore[no-any-return]  # it is an array
@@ -65,13 +68,11 @@ def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, kn
     return y
 
 
-def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any, scale: Any) -> Any:
-    """h times the Jacobian of the standardised z, (1 - 1/n - z z'/n) * scale for a scale of 1/deviation; symmetric."""
+def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any) -> Any:
+    """h times the Jacobian of the standardised z, 1 - 1/n - z z'/n, still to be divided by the deviation; symmetric."""
     n = max(h.size // max(sum_h.size, 1), 1)
-    through = z * (sum_hz / n)
-    through += sum_h / n  # all in place, unless they are nodes; so h is subtracted from it, and not it from h
-    through -= h
-    through *= -scale
+    through = h - z * (sum_hz / n)
+    through -= sum_h / n  # in place, unless it is a node
     return through
 
 
@@ -89,13 +90,14 @@ def _gradients(
     """Of x, w and b, together: they share most of the work."""
     z, inverse, _, _ = standardized(x, axis, eps, known)
     gz, scale = g * z, w * inverse
-    total = _along(axis, sum, gz)
     if (scale + b).shape != inverse.shape:
-        gw = g * w
-        return [_through(gw, z, total(gw), total(gz * w), inverse), gz, g]
-    # w and b do not change along the axis: their gradients are the very sums, and w goes with the deviation
+        gw, gwz = g * w, gz * w
+        total = _along(axis, sum, gwz)
+        return [_through(gw, z, total(gw), total(gwz)) * inverse, gz, g]
+    # w and b do not change along the axis: their gradients are the very sums, and w can wait for the last product
+    total = _along(axis, sum, gz)
     sum_g, sum_gz = total(g), total(gz)
-    return [_through(g, z, sum_g, sum_gz, scale), sum_gz, sum_g]
+    return [_through(g, z, sum_g, sum_gz) * scale, sum_gz, sum_g]
 
 
 def _tangent(
@@ -117,7 +119,7 @@ def _tangent(
     if t_x is not None:
         tz = t_x * z
         total = _along(axis, sum, tz)
-        terms.append(_through(t_x, z, total(t_x), total(tz), inverse) * w)
+        terms.append(_through(t_x, z, total(t_x), total(tz)) * inverse * w)
     return reduce(add, terms)
 
 
@@ -225,13 +227,11 @@ class BatchNorm1d(Module):
 
     def _follow(self, centre: Any, variance: Any, n: int) -> None:
         """Move the running estimates towards the moments of a batch with n values a channel."""
-        count = self.num_batches_tracked + 1
-        rate = 1.0 / float(count) if self.momentum is None else self.momentum
-        estimates = {"num_batches_tracked": count}
+        self.num_batches_tracked = self.num_batches_tracked + 1
+        rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         for name, x in (("running_mean", centre), ("running_var", variance * (n / (n - 1)))):
             old = getattr(self, name)
-            estimates[name] = (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False)
-        vars(self).update(estimates)  # all at once, past the questions that assigning an attribute asks
+            setattr(self, name, (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False))
 
     def _parameters(self) -> tuple[Any, Any]:
         return (1.0, 0.0) if self.weight is None else (self.weight, self.bias)

@@ -178,6 +178,12 @@ def test_a_gradient_that_two_nodes_share_is_not_overwritten_on_its_way():
     np.testing.assert_allclose(b.grad, (np.cos(b.data) + np.exp(b.data)) * [1.0, 10.0], rtol=1e-15)
 
 
+def test_a_gradient_is_not_overwritten_before_both_factors_have_had_it():
+    a, b = Tensor([0.5, 1.0]), Tensor([0.25, 2.0])
+    (np.negative(a) * np.negative(b)).backward([1.0, 10.0], keep_grads=False)
+    assert (a.grad.tolist(), b.grad.tolist()) == ([0.25, 20.0], [0.5, 10.0])
+
+
 @both_kinds
 def test_backward_on_a_leaf_accumulates_the_seed(kind):
     a = kind(3.0)

@@ -282,6 +282,7 @@ class _Example:
         few = not isinstance(self.row, Elementwise) and sum(self.xs[i].size for i in self.differentiated) <= FEW
         self._judge("", self.f, *self.xs, order=3 if few else 2, argnums=self.differentiated)
         self._judge(" in float32", self.f, *map(_single, self.xs), argnums=self.differentiated)
+        self._check_alone()
         self._check_broadcast()
         self._check_repeated()
         if not self.report.wrong and not self.report.problems:
@@ -310,6 +311,12 @@ class _Example:
         found.comparisons = [replace(c, argument=f"{c.argument}{what}") for c in found.comparisons]
         found.problems = [problem + what for problem in found.problems]
         self.report.merge(found)
+
+    def _check_alone(self) -> None:
+        """By one operand, the others being constants: then a rule meets nodes and plain data side by side."""
+        for i in self.differentiated if len(self.xs) > 1 and not isinstance(self.row, Elementwise) else ():
+            alone = lambda x, i=i: self.f(*self.xs[:i], x, *self.xs[i + 1 :])
+            self._judge(f" (operand {i} alone)", alone, self.xs[i], order=2)
 
     def _check_broadcast(self) -> None:
         shape, count = self.xs[0].shape, len(self.xs)
@@ -379,7 +386,8 @@ def _check_raw(report: Report, row: Primitive, xs: list[Any], params: dict[str, 
         if row.fresh and not row.built_in:
             made = [part for part in first if what == "kernel" or not np.shares_memory(part, handed[0])]  # else it is g
             lent = [*handed, *params.values(), *flatten(rule(*handed, **params))[0]]
-            if any(np.shares_memory(part, x) for part in made for x in lent if isinstance(x, np.ndarray)):
+            borrowed = any(np.shares_memory(part, x) for part in made for x in lent if isinstance(x, np.ndarray))
+            if borrowed or any(isinstance(part, np.ndarray) and not part.flags.writeable for part in made):
                 report.problems.append(f"its {what} returns an array that it does not own; leave out fresh=True")
                 continue
         first = [np.array(part) for part in first]

@@ -694,7 +694,7 @@ def test_threads_share_a_compiled_function():
         numbers = np.random.default_rng(seed).integers(0, 100, 200).tolist()
         return [n for n in numbers if fast(2.0, n) != 2.0 * n]
 
-    # Threads take turns also in the middle of what makes objects: syntax trees of CPython 3.11 could not bear that
+    # Threads switch also while objects are being made; making syntax trees in CPython 3.11 is not safe against that
     threshold, take_turns = gc.get_threshold(), lambda *_: time.sleep(0)
     gc.set_threshold(30)
     gc.callbacks.append(take_turns)

@@ -19,6 +19,7 @@ GEOMETRIES = {
     "strided": Geometry((3, 2), (2, 3), (0, 0)),
     "padded": Geometry((3, 3), (2, 1), (1, 2)),
     "dilated": Geometry((2, 2), (1, 1), (1, 0), (2, 3)),
+    "one place at a time": Geometry((1, 1), (1, 1), (0, 0)),
 }
 
 

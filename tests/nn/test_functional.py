@@ -550,6 +550,21 @@ def test_the_mean_cross_entropy_is_the_sum_by_the_number_of_rows_also_at_infinit
         np.testing.assert_allclose(mean, total, rtol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.int64, np.uint64, bool])
+def test_logits_that_are_no_floats_are_taken_as_float64(dtype):
+    logits = np.array([[100, 0, 3], [0, 1, 0]]).astype(dtype)
+    loss = cross_entropy(logits, np.array([1, 0]))
+    assert loss.dtype == np.float64
+    assert loss == pytest.approx(cross_entropy(logits.astype(float), np.array([1, 0])), rel=1e-14)
+
+
+def test_many_rows_of_float16_keep_their_gradient():
+    logits = Tensor(np.ones((30_000, 3), np.float16))
+    cross_entropy(logits, np.ones(30_000, int)).backward()
+    # float16 has steps of 6e-8 there
+    np.testing.assert_allclose(logits.grad[0], np.array([1, -2, 1]) / 90_000, atol=1e-7)
+
+
 def test_labels_that_change_after_the_loss_do_not_change_its_gradient():
     x, labels = Tensor([[1.0, 2.0], [0.5, 0.0]]), np.array([0, 1])
     loss = cross_entropy(x, labels)

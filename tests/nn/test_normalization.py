@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autodiff import ShapeError, Tensor, grad, hessian, jvp
+from autodiff import ShapeError, Tensor, grad, gradients, hessian, jvp
 from autodiff.testing import check_rule
 from nn.normalization import BatchNorm1d, LayerNorm, normalized, standardized
 
@@ -41,6 +41,16 @@ def test_a_second_backward_on_the_same_graph_adds_exactly_the_same_gradients(lay
     for node, grad_ in zip(nodes, once, strict=True):
         np.testing.assert_array_equal(node.grad, 2.0 * grad_)
     assert not any(np.shares_memory(a.grad, b.grad) for a in nodes for b in [*nodes, y] if a is not b)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2)])
+def test_of_plain_data_the_gradient_by_a_parameter_can_be_differentiated_again(shape):
+    norm, x = BatchNorm1d(3), drawn(*shape)
+    (once,) = gradients(norm(x).sum(), [norm.weight], create_graph=True)
+    assert isinstance(once, Tensor)
+    np.testing.assert_allclose(once.data, np.zeros(3), atol=1e-14)  # what is standardised adds up to 0
+    (twice,) = gradients(once.sum(), [norm.weight])
+    np.testing.assert_array_equal(twice, np.zeros(3))
 
 
 @pytest.mark.parametrize("part", ["x", "weight", "bias"])

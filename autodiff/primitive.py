@@ -31,6 +31,7 @@ REGISTRY: dict[str, "Primitive"] = {}
 _BUILT_IN: set[str] = set()
 Kernel = Callable[..., Any]
 Interval = tuple[float, float]
+_PLAIN = frozenset((float, int, bool, str, tuple, np.ndarray, type(None)))  # types of metadata, as a rule
 _RESULTS = (float, np.ndarray, bool)  # of kernels; a bool is the answer of a predicate
 FLOAT64 = np.dtype(np.float64)  # one object, so that `is` compares it
 EVERYWHERE: Interval = (-np.inf, np.inf)
@@ -108,8 +109,7 @@ class Primitive:
     def _describe(self) -> str:
         """The docstring of a row that brings none: its formula, its source and what holds for every row."""
         namesake = f", as np.{self.name}" if hasattr(np, self.name) else ""
-        letters = [chr(97 + i % 26) + "'" * (i // 26) for i in range(max(self.arity or 0, 3))]
-        lines = [f"{self.name}: {self.latex.format(*letters)} in LaTeX{namesake}."]
+        lines = [f"{self.name}: {self.latex.format(*map(chr, range(ord('a'), 1000)))} in LaTeX{namesake}."]
         if self.source:
             lines.append(f"Source: {self.source}.")
         lines.append("Floats give a float, arrays an array, a node (Value or Tensor) among the operands gives a node.")
@@ -139,7 +139,7 @@ class Primitive:
                 on_floats = False
             xs.append(data)
         for value in params.values():
-            if hasattr(type(value), "__record__"):
+            if type(value) not in _PLAIN and hasattr(type(value), "__record__"):
                 names = ", ".join(params)
                 raise TypeError(f"the metadata {names} of {self.name} must be plain: they have no derivative")
         if len(xs) != self.arity and self.arity is not None:

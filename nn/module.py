@@ -85,15 +85,14 @@ class Module:
     _hooks: Mapping[Hook, Callable[..., Any]] = MappingProxyType({})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assign an attribute. Raises TypeError if the result of an operation would take the place of a parameter."""
-        if isinstance(value, Node) and not value.is_leaf:
-            old = vars(self).get(name)
-            if isinstance(old, Node) and _is_parameter(old):
-                raise TypeError(
-                    f"{name} of {type(self).__name__} is a parameter, and the result of an operation is none; to "
-                    f"change its numbers write {name}.data -= ..., or make a new parameter, Tensor(...)"
-                )
-        if name not in self._buffers and vars(self).get(name, _BOOKKEEPING) is not value:
+        """Assign an attribute. Raises TypeError if anything but a parameter or None would take a parameter's place."""
+        held = vars(self).get(name, _BOOKKEEPING)
+        old = self._frozen.get(name, held)
+        if isinstance(old, Node) and held is not value:
+            _check_successor(self, name, old, value)
+        if name in self._frozen and held is not value:  # what is assigned now is not frozen
+            self._frozen = {key: part for key, part in self._frozen.items() if key != name}
+        if name not in self._buffers and held is not value:
             if is_compiling():
                 raise CompileError(
                     f"{type(self).__name__} assigns {name} in a function that is being compiled, which would happen no "
@@ -213,7 +212,7 @@ class Module:
                 constant = _replaced(part, _DATA)
                 if constant is not part and name not in _BOOKKEEPING:
                     module._frozen = {**module._frozen, name: part}
-                    setattr(module, name, constant)
+                    vars(module)[name] = constant
         for parameter in self.parameters(frozen=True):
             parameter.zero_grad()
         return self
@@ -471,6 +470,18 @@ def _is_parameter(part: Node) -> bool:
         except SeedError:  # it has more than one element, and a graph
             pass
     return part.is_leaf
+
+
+def _check_successor(module: Module, name: str, old: Node, new: Any) -> None:
+    """Raise TypeError unless what takes the place of a parameter is one, or None."""
+    if new is None or (isinstance(new, Node) and new.is_leaf) or not _is_parameter(old):
+        return
+    got = "the result of an operation" if isinstance(new, Node) else f"of type {type(new).__name__}"
+    raise TypeError(
+        f"{name} of {type(module).__name__} is a parameter, and what would take its place is {got}; to change its "
+        f"numbers write {name}.data -= ..., if need be after unfreeze(), or assign a new parameter, "
+        f"{type(old).__name__}(...)"
+    )
 
 
 def _replaced(part: Any, replacement: Callable[[Any], Any]) -> Any:

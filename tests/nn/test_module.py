@@ -345,6 +345,27 @@ def test_a_state_is_loaded_into_a_frozen_network():
     np.testing.assert_array_equal(net.unfreeze()(x).data, other(x).data)
 
 
+def test_what_is_assigned_to_a_frozen_module_is_its_parameter_from_then_on():
+    layer, new = Linear(2, 1, rng=0).freeze(), Tensor([[7.0, 7.0]])
+    layer.weight, layer.bias = new, None
+    assert layer.parameters() == [new]
+    assert {name: array.tolist() for name, array in layer.state_dict().items()} == {"weight": [[7.0, 7.0]]}
+    assert layer(np.ones((1, 2))).item() == 14.0
+    assert layer.unfreeze().weight is new
+    assert layer.bias is None
+
+
+@pytest.mark.parametrize("new", [np.ones((1, 2)), [[1.0, 2.0]], Tensor([[1.0, 2.0]]) * 2.0])
+def test_a_frozen_parameter_is_not_replaced_by_numbers_that_nothing_would_save(new):
+    layer = Linear(2, 1, rng=0).freeze()
+    before = layer.state_dict()
+    with pytest.raises(TypeError, match=r"weight of Linear is a parameter, .* if need be after unfreeze"):
+        layer.weight = new
+    layer.weight = layer.weight  # nothing changes
+    np.testing.assert_array_equal(layer.state_dict()["weight"], before["weight"])
+    assert layer.parameters() == []
+
+
 # ---- dtypes -------------------------------------------------------------------------------------------------------
 
 
@@ -596,6 +617,8 @@ def test_a_parameter_is_not_replaced_by_the_result_of_an_operation():
     layer = Linear(2, 1, rng=0)
     with pytest.raises(TypeError, match=r"weight of Linear is a parameter, .* write weight.data -= "):
         layer.weight = layer.weight - 0.1 * layer.weight.data
+    with pytest.raises(TypeError, match=r"take its place is of type ndarray; .* a new parameter, Tensor\(\.\.\.\)$"):
+        layer.weight = np.ones((1, 2))
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
     layer.weight = Tensor(np.ones((1, 2)))  # another parameter
     layer.last = layer(np.ones(2))

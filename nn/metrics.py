@@ -21,7 +21,7 @@ from autodiff import Node, ShapeError
 
 __all__ = ["F1", "R2", "Accuracy", "ConfusionMatrix", "Metric", "Precision", "Recall", "TopKAccuracy"]
 
-Average = Literal["macro", "micro"] | None
+Average = Literal["auto", "binary", "macro", "micro"] | None
 
 
 class Metric(ABC):
@@ -88,7 +88,7 @@ class Accuracy(Metric):
     A batch is scores (n, classes) with class numbers (n,) or probabilities (n, classes); or class numbers (n,) with
     class numbers (n,); or, with a threshold, scores of any shape with labels of that shape, where those greater than 0
     are positive. Leading axes may be more than one. Raises ShapeError if the shapes do not fit, TypeError for targets
-    that are no class numbers.
+    that are no class numbers, ValueError for probabilities that do not add up to 1.
 
     >>> Accuracy()(np.array([[0.1, 0.9], [0.8, 0.2]]), [1, 1])
     0.5
@@ -222,10 +222,12 @@ class _OfConfusion(ConfusionMatrix):
     """How much each of the two counts."""
 
     def __init__(
-        self, average: Average = "macro", *, classes: int | None = None, threshold: float | None = None
+        self, average: Average = "auto", *, classes: int | None = None, threshold: float | None = None
     ) -> None:
-        if average not in ("macro", "micro", None):
-            raise ValueError(f"average must be 'macro', 'micro' or None, got {average!r}")
+        if average == "auto":
+            average = "macro" if threshold is None else "binary"
+        if average not in ("binary", "macro", "micro", None):
+            raise ValueError(f"average must be 'auto', 'binary', 'macro', 'micro' or None, got {average!r}")
         self.average = average
         super().__init__(classes, threshold=threshold)
 
@@ -238,6 +240,10 @@ class _OfConfusion(ConfusionMatrix):
         each = self._ratio(right, guessed, there)
         if self.average is None:
             return each
+        if self.average == "binary":
+            if len(each) > 2:
+                raise ValueError(f"average='binary' is for the classes 0 and 1, got {len(each)}; try 'macro'")
+            return (float(each[1]) if len(each) > 1 else 0.0) if guessed.any() else math.nan
         if self.classes is None:
             each = each[(guessed + there) > 0]  # a number between those of the classes need not be a class
         return float(each.mean()) if guessed.any() else math.nan
@@ -255,8 +261,9 @@ class Precision(_OfConfusion):
     """Of the examples taken for a class, the part that is of it.
 
     Args:
-        average: "macro", the mean over the classes; "micro", all examples together, which is the accuracy; or None, one
-            number a class.
+        average: "binary", of class 1 alone, if there are but 0 and 1; "macro", the mean over the classes; "micro", all
+            examples together, which is the accuracy; or None, one number a class. By default "binary" with a threshold
+            and else "macro".
         classes: how many there are; each then counts in the mean, also one that never occurs. By default those that
             occurred, in a target or a prediction.
         threshold: as for ``Accuracy``; the classes are then 0, negative, and 1, positive.
@@ -402,7 +409,13 @@ def _classes(metric: str, prediction: Any, target: Any, threshold: float | None)
         if guess.shape != truth.shape:
             raise ShapeError(f"{metric} needs scores and labels of one shape, got {guess.shape} and {truth.shape}")
         return (guess > threshold).astype(np.int64), (truth > 0).astype(np.int64)
-    if guess.ndim and guess.shape == truth.shape and guess.dtype.kind == truth.dtype.kind == "f" and guess.ndim > 1:
+    classes = guess.shape[-1] if guess.ndim > 1 else 1
+    if classes > 1 and guess.shape == truth.shape and guess.dtype.kind == truth.dtype.kind == "f":
+        if np.any(np.abs(truth.sum(axis=-1) - 1.0) > 1e-3):  # probabilities, perhaps rounded to three digits
+            raise ValueError(
+                f"{metric} takes probabilities (n, classes) that add up to 1 as targets; for several labels an example "
+                "give a threshold"
+            )
         return guess.argmax(axis=-1), truth.argmax(axis=-1)
     if guess.ndim == truth.ndim + 1:
         guess = guess.argmax(axis=-1)

@@ -133,6 +133,26 @@ def test_the_numbers_are_those_that_scikit_learn_gives():
         assert R2()(x, y) == pytest.approx(theirs.r2_score(y, x), rel=1e-13)
 
 
+def test_with_a_threshold_the_numbers_are_of_the_positive_class_as_in_scikit_learn():
+    scores, labels = np.array([0.9, 0.2, 0.7, 0.6, 0.1, 0.8]), np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+    # 4 are taken for positive, 2 of them rightly, of 3 that are
+    for metric, number in ((Precision, 1 / 2), (Recall, 2 / 3), (F1, 4 / 7)):
+        assert metric(threshold=0.5)(scores, labels) == pytest.approx(number, rel=1e-15)
+        assert metric("binary")(scores > 0.5, labels.astype(int)) == pytest.approx(number, rel=1e-15)
+        assert metric(threshold=0.5)(np.zeros(3), np.zeros(3)) == 0.0  # none is positive, neither guessed nor true
+    theirs = pytest.importorskip("sklearn.metrics", reason="the live comparison needs scikit-learn")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scores, labels = rng.random(15), rng.integers(0, 2, 15)
+        for metric, function in (
+            (Precision, theirs.precision_score),
+            (Recall, theirs.recall_score),
+            (F1, theirs.f1_score),
+        ):
+            expected = function(labels, scores > 0.5, zero_division=0)
+            assert metric(threshold=0.5)(scores, labels) == pytest.approx(expected, rel=1e-14)
+
+
 # ---- what a batch may be -----------------------------------------------------------------------------------------
 
 
@@ -254,6 +274,22 @@ def test_shapes_that_do_not_fit_are_refused_with_both(metric):
         metric.update(np.zeros((2, 3)), [0.0, 1.0])
 
 
+@pytest.mark.parametrize("metric", [Accuracy(), ConfusionMatrix(), Precision(), Recall(), F1()])
+@pytest.mark.parametrize("dtype", [float, int])
+def test_one_column_of_scores_is_no_table_of_classes(metric, dtype):
+    """It would always be right: there is but one class to take."""
+    with pytest.raises(ShapeError, match="for one score an example give a threshold"):
+        metric.update(np.zeros((3, 1)), np.array([[0], [1], [1]]).astype(dtype))
+
+
+def test_several_labels_an_example_are_no_probabilities():
+    with pytest.raises(
+        ValueError, match=r"Accuracy takes .* that add up to 1 as targets; for several labels an example"
+    ):
+        Accuracy().update(np.zeros((2, 3)), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]))
+    assert Accuracy()(np.array([[1.0, 2.0]]), np.array([[0.3332, 0.6664]])) == 1.0
+
+
 def test_scores_and_labels_with_a_threshold_need_one_shape():
     with pytest.raises(ShapeError, match=r"Accuracy needs scores and labels of one shape, got \(3, 1\) and \(3,\)"):
         Accuracy(threshold=0.0).update(np.zeros((3, 1)), np.zeros(3))
@@ -274,7 +310,7 @@ def test_class_numbers_out_of_range_are_refused_and_not_counted(wrong):
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         TopKAccuracy(0)
-    with pytest.raises(ValueError, match="average must be 'macro', 'micro' or None, got 'weighted'"):
+    with pytest.raises(ValueError, match="average must be 'auto', 'binary', 'macro', 'micro' or None, got 'weighted'"):
         Precision("weighted")
     with pytest.raises(ShapeError, match=r"TopKAccuracy takes scores \(n, classes\) and class numbers \(n,\)"):
         TopKAccuracy(1).update([0.5, 0.5], [0, 1])
@@ -284,3 +320,5 @@ def test_options_out_of_range_are_refused():
     r2.update(np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(ShapeError, match=r"R2 got targets of shape \(2, 4\) after some with outputs \(3,\)"):
         r2.update(np.zeros((2, 4)), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="average='binary' is for the classes 0 and 1, got 3; try 'macro'"):
+        Precision("binary")([0, 1, 2], [0, 1, 1])

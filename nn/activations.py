@@ -36,7 +36,7 @@ class Activation(Module):
         function: a function of a Value, an array or a Tensor.
         options: keyword arguments passed on at each call.
 
-    Shapes, dtypes and errors are the function's.
+    Shapes, dtypes and errors are the function's. Raises TypeError for anything but a function.
 
     >>> import autodiff
     >>> Activation(autodiff.sin)(np.zeros(2))
@@ -44,6 +44,8 @@ class Activation(Module):
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        if isinstance(function, type) or not callable(function):
+            raise TypeError(f"Activation takes a function of arrays, as autodiff.sin, got {function!r}")
         self.function = function
         self.options = options
 

@@ -254,6 +254,8 @@ class _Monitor(Callback):
             hint = "; pass validation= to fit" if unvalidated else ""
             raise ValueError(f"there is no {self.monitor!r} among what was logged: {', '.join(logs)}{hint}")
         value = logs[self.monitor]
+        if np.size(value) != 1:
+            raise ValueError(f"{self.monitor!r} is not one number but {np.size(value)}, so none is best; average it")
         gain = self.best - value if self.mode == "min" else value - self.best
         if better := gain > self.min_delta:
             self.best, self.best_epoch = value, epoch

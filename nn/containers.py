@@ -13,6 +13,8 @@ def _checked(holder: object, module: Any) -> Module:
     if not isinstance(module, Module):
         name = type(holder).__name__
         hint = f"write {name}(*modules)" if isinstance(module, (list, tuple)) else "wrap functions in Activation"
+        if isinstance(module, type):
+            hint = f"write {module.__name__}() to make one"
         raise TypeError(f"{name} takes modules, got {module!r}: {hint}")
     return module
 

@@ -175,6 +175,12 @@ class TensorDataset:
         return tuple(x[rows] for x in self.arrays)
 
 
+def _dataset(data: Any) -> Any:
+    """A tuple of arrays as a dataset of their rows; anything else as it is."""
+    is_arrays = isinstance(data, tuple) and data and all(isinstance(x, (np.ndarray, Node)) for x in data)
+    return TensorDataset(*data) if is_arrays else data
+
+
 class Subset:
     """Some of the examples of a dataset, in a given order.
 
@@ -207,7 +213,7 @@ def random_split(dataset: Any, lengths: Sequence[float], *, rng: Rng = None) -> 
     """Deal out the examples of a dataset at random.
 
     Args:
-        dataset: anything with a length and examples by number.
+        dataset: anything with a length and examples by number, or a tuple of arrays, as for TensorDataset.
         lengths: of the parts: ints that add up to the length of the dataset, or floats that add up to 1. What
             rounding leaves over goes to the first parts, one example each.
         rng: a numpy Generator or a seed.
@@ -218,6 +224,7 @@ def random_split(dataset: Any, lengths: Sequence[float], *, rng: Rng = None) -> 
     >>> len(train), len(validation)
     (7, 3)
     """
+    dataset = _dataset(dataset)
     n = len(dataset)
     sizes: list[Any] = list(lengths)
     if any(isinstance(size, (float, np.floating)) for size in sizes):
@@ -259,7 +266,7 @@ class DataLoader:
 
     Args:
         dataset: a TensorDataset or a Subset of one, of which whole batches are taken at once; or anything with a length
-            and examples by number, which are put together by ``collate_fn``.
+            and examples by number, which are put together by ``collate_fn``. A tuple of arrays becomes a TensorDataset.
         batch_size: examples in a batch.
         shuffle: a new random order every epoch.
         drop_last: leave out a last batch that is smaller than the others.
@@ -289,6 +296,7 @@ class DataLoader:
         rng: Rng = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
     ) -> None:
+        dataset = _dataset(dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(f"DataLoader takes a dataset with a length and examples by number, got {dataset!r}")
         if batch_size < 1:

@@ -371,6 +371,9 @@ def attach(optimizer: Optimizer, schedule: Schedule | Sequence[Schedule]) -> Sch
     """
     groups = _groups_with_rates(optimizer)
     schedules = [schedule] * len(groups) if callable(schedule) else list(schedule)
+    for given in schedules:
+        if getattr(given, "__module__", "") == __name__ and (name := getattr(given, "__name__", "")) in __all__:
+            raise TypeError(f"schedules.{name} is not a schedule, but makes one: write schedules.{name}(...)")
     if not all(map(callable, schedules)):
         raise TypeError(f"a schedule is a function of the step, got {schedule!r}; as constant(0.1) gives")
     if len(schedules) != len(groups):

@@ -76,7 +76,8 @@ def fit(
         metrics: computed over every epoch, on the predictions that were made in training, and on the validation data.
         callbacks: see ``nn.callbacks``. Hooks are called in the order of this list.
         schedule: a function of the step, or one a parameter group, as ``nn.schedules`` has; or what ``attach``
-            returned. Each batch is a step; ``lambda t: schedule(t // len(loader))`` counts epochs instead. Or a
+            returned. Each batch is a step; ``lambda t: schedule(t // len(loader))`` counts epochs instead. A function
+            begins with step 0 in every call; to go on with it in another, pass what ``attach`` returned to both. Or a
             ReduceLROnPlateau, which is told ``val_loss`` (without validation ``loss``) after every epoch.
         clip: the largest norm of all gradients together, or a function that is called with the list of parameters.
         batch_size: of data that do not come in batches; 32 by default.

@@ -114,3 +114,9 @@ def test_a_network_computes_and_differentiates_as_PyTorch_did(name):
 @pytest.mark.parametrize("case", cases("Softmax", "LogSoftmax", "LogSigmoid"), ids=name_of)
 def test_an_activation_computes_and_differentiates_as_PyTorch_did(case):
     assert_as_recorded(case)
+
+
+@pytest.mark.parametrize("function", [activations.ReLU, 3.0])
+def test_an_activation_is_made_of_a_function(function):
+    with pytest.raises(TypeError, match=r"Activation takes a function of arrays, as autodiff.sin, got"):
+        Activation(function)

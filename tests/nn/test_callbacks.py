@@ -141,6 +141,11 @@ def test_a_hook_that_does_not_exist_is_refused():
         LambdaCallback(on_epoch=print)
 
 
+def test_several_numbers_have_no_best():
+    with pytest.raises(ValueError, match="'val_loss' is not one number but 2, so none is best; average it"):
+        train(Scripted([np.zeros(2)]), EarlyStopping(), epochs=1)
+
+
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 

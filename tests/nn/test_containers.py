@@ -77,6 +77,7 @@ def test_length_and_iteration():
 @pytest.mark.parametrize("other", [ad.relu, ReLU, [ReLU()], None, math.tanh])
 def test_what_is_no_module_is_refused(other):
     hint = r"write Sequential\(\*modules\)" if isinstance(other, list) else "wrap functions in Activation"
+    hint = r"write ReLU\(\) to make one" if other is ReLU else hint
     with pytest.raises(TypeError, match=f"^Sequential takes modules, got .*: {hint}$"):
         Sequential(ReLU(), other)
 

@@ -205,6 +205,17 @@ def test_a_random_split_deals_out_every_example_once(n, weights, seed):
         assert abs(len(part) - n * weight / sum(weights)) <= len(weights)
 
 
+def test_a_tuple_of_arrays_is_a_dataset_of_their_rows():
+    x, y = np.arange(20.0).reshape(10, 2), Tensor(np.arange(10.0))
+    part, rest = random_split((x, y), [0.8, 0.2], rng=0)
+    assert (len(part), len(rest)) == (8, 2)
+    for row, label in part:
+        assert row.tolist() == [2.0 * label, 2.0 * label + 1.0]
+    assert [len(batch) for batch, _ in DataLoader((x, y), batch_size=4)] == [4, 4, 2]
+    with pytest.raises(ValueError, match="TensorDataset takes arrays of one length, got 10, 9"):
+        random_split((x, y[1:]), [0.5, 0.5])
+
+
 def test_a_random_split_takes_numbers_or_fractions():
     dataset = TensorDataset(np.arange(10))
     assert [len(part) for part in random_split(dataset, [5, 3, 2], rng=0)] == [5, 3, 2]

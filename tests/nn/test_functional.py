@@ -466,6 +466,9 @@ def test_a_class_number_out_of_range_is_refused(loss, labels, found):
 def test_class_numbers_of_the_wrong_shape_or_kind_are_refused(loss):
     with pytest.raises(ShapeError, match=r"logits have shape \(2, 3\), so class numbers need shape \(2,\), got \(3,\)"):
         loss(Tensor(np.zeros((2, 3))), [0, 1, 2])
+    with pytest.raises(ShapeError, match=r"; the classes go last: np\.moveaxis\(logits, 1, -1\)$"):
+        loss(Tensor(np.zeros((2, 3, 4))), np.zeros((2, 4), int))
+    assert loss(np.moveaxis(Tensor(np.zeros((2, 3, 4))), 1, -1), np.zeros((2, 4), int)).shape == ()
     with pytest.raises(TypeError, match=r"class numbers must be integers, got float64; convert with \.astype\(int\)$"):
         loss(Tensor(np.zeros((2, 3))), np.array([0.0, 1.0]))
     with pytest.raises(ShapeError, match=r"needs logits of shape \(batch, classes\), got one number"):

@@ -106,6 +106,12 @@ def test_a_schedule_of_a_million_restarts_is_still_quick():
     assert s.cosine_warm_restarts(0.3, 5)(10**12 + 1) == s.cosine(0.3, 5)(1)
 
 
+@pytest.mark.parametrize("maker", [s.step, s.cosine, s.constant])
+def test_what_makes_a_schedule_is_none(maker):
+    with pytest.raises(TypeError, match=rf"schedules.{maker.__name__} is not a schedule, but makes one: write"):
+        s.attach(SGD([Value(1.0)]), maker)
+
+
 def test_one_cycle_keeps_the_last_rate():
     schedule = s.one_cycle(0.6, 50)
     assert schedule(49) == schedule(50) == schedule(1000) == pytest.approx(0.6 / 25 / 1e4, rel=1e-9)

@@ -1,7 +1,7 @@
 """Recurrent layers over sequences, arrays of shape (time, batch, features), with torch's parameters and their names.
 
 Layer l has weight_ih_l{l} (gates * hidden, inputs) for what comes in, weight_hh_l{l} (gates * hidden, hidden) for its
-own last output h, and two biases. What comes in is multiplied for all times at once; h goes from one time to the next.
+own last output h, and two biases. h goes from one time to the next.
 """
 
 import math
@@ -73,12 +73,14 @@ class _Recurrent(Module, ABC):
         if len(x.shape) != 3 or x.shape[2] != self.input_size or not x.shape[0]:
             raise ShapeError(f"{self} takes inputs of shape (time, batch, {self.input_size}), got {x.shape}")
         begin = self._begin(x, state)
-        last = []
+        # Time after time, also the products of the input: of one product for all times, every time would send back a
+        # whole sequence of gradients, zeros but for one, and adding these up costs the square of the length
+        sequence, last = [getitem(x, index=t) for t in range(x.shape[0])], []
         for layer in range(self.num_layers):
-            x, final = self._run(layer, x, tuple(getitem(part, index=layer) for part in begin))
+            sequence, final = self._run(layer, sequence, tuple(getitem(part, index=layer) for part in begin))
             last.append(final)
         ends = tuple(stack(list(parts)) for parts in zip(*last, strict=True))
-        return x, ends[0] if self.states == 1 else ends
+        return stack(sequence), ends[0] if self.states == 1 else ends
 
     def _begin(self, x: Any, state: Any) -> tuple[Any, ...]:
         shape = (self.num_layers, x.shape[1], self.hidden_size)
@@ -90,14 +92,13 @@ class _Recurrent(Module, ABC):
             raise ShapeError(f"{self} takes as its state {wanted} of shape {shape} for this input")
         return parts
 
-    def _run(self, layer: int, x: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def _run(self, layer: int, sequence: list[Any], state: tuple[Any, ...]) -> tuple[list[Any], tuple[Any, ...]]:
         """One layer over all times: its outputs, and its last state."""
-        driven = self._product(x, "ih", layer)
         outputs = []
-        for t in range(x.shape[0]):
-            state = self._step(getitem(driven, index=t), self._product(state[0], "hh", layer), state)
+        for x in sequence:
+            state = self._step(self._product(x, "ih", layer), self._product(state[0], "hh", layer), state)
             outputs.append(state[0])
-        return stack(outputs), state
+        return outputs, state
 
     def _product(self, x: Any, kind: str, layer: int) -> Any:
         weight = getattr(self, f"weight_{kind}_l{layer}")

@@ -18,9 +18,12 @@ def _along(axis: tuple[int, ...], reduction: Any, x: Any) -> Callable[[Any], Any
 
     It takes arrays of the shape and dtype of x and, unless x is plain, nodes.
     """
-    if axis == (0,) and type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind == "f":
-        # much faster than adding up along that axis
-        return _factors(reduction is mean, len(x), x.dtype.char).dot  # type: ignore[no-any-return]  # it is an array
+    if type(x) is np.ndarray and x.dtype.kind == "f" and len(axis) == 1:  # products are faster than adding up
+        if axis == (0,) and x.ndim == 2:
+            return _factors(reduction is mean, len(x), x.dtype.char).dot  # type: ignore[no-any-return]  # it is an array
+        if axis == (x.ndim - 1,):
+            factors = _factors(reduction is mean, x.shape[-1], x.dtype.char)
+            return lambda y: y.dot(factors)[..., None]
     return partial(reduction, axis=axis, keepdims=True)
 
 

@@ -31,6 +31,7 @@ _CONSTANT = (float, np.ndarray)  # the types of operands that are not nodes
 Watcher = Callable[[Any, int, Any], None]
 
 
+@np.errstate(all="ignore")  # a derivative may well be inf or nan; detect_anomaly tells where
 def reverse(
     root: Any,
     seed: Any,
@@ -58,40 +59,39 @@ def reverse(
     active = None if wanted is None else _on_path(order, wanted)
     grads: dict[Any, Any] = {root: seed}
     plain, now = not on_nodes and watch is None and active is None, clock.now
-    with np.errstate(all="ignore"):  # a derivative may well be inf or nan; detect_anomaly tells where
-        for node in reversed(order):
-            op = node.op
-            if op is None:
-                # a leaf may be reached only over edges whose derivative is zero
-                if node not in grads and (active is None or node in active):
-                    grads[node] = node._zero()
+    for node in reversed(order):
+        op = node.op
+        if op is None:
+            # a leaf may be reached only over edges whose derivative is zero
+            if node not in grads and (active is None or node in active):
+                grads[node] = node._zero()
+            continue
+        g = grads.get(node) if keep else grads.pop(node, None)
+        if g is None:
+            continue
+        if node._recorded != now:
+            node._check_current()
+        kind = type(g)
+        if plain and kind is float and type(op) is Elementwise:
+            _pull_floats(node, op, g, grads)
+            continue
+        spare = plain and not keep and kind is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
+        spare = spare and (op.arity == 1 or type(node._right) is np.ndarray)  # only one operand receives a gradient
+        operands, params, y = node.operands, node._params or {}, node if on_nodes else node._data
+        xs = operands if on_nodes else [x if type(x) in _CONSTANT else x._data for x in operands]
+        edges = _pull_all(op, g, y, xs, params) if op.arity is None else None
+        for i, x in enumerate(operands):
+            if type(x) in _CONSTANT or (active is not None and x not in active):
                 continue
-            g = grads.get(node) if keep else grads.pop(node, None)
-            if g is None:
-                continue
-            if node._recorded != now:
-                node._check_current()
-            kind = type(g)
-            if plain and kind is float and type(op) is Elementwise:
-                _pull_floats(node, op, g, grads)
-                continue
-            spare = plain and not keep and kind is np.ndarray and g.base is None and sys.getrefcount(g) == _ONE_OWNER
-            spare = spare and (op.arity == 1 or type(node._right) is np.ndarray)  # only one operand receives a gradient
-            operands, params, y = node.operands, node._params or {}, node if on_nodes else node._data
-            xs = operands if on_nodes else [x if type(x) in _CONSTANT else x._data for x in operands]
-            edges = _pull_all(op, g, y, xs, params) if op.arity is None else None
-            for i, x in enumerate(operands):
-                if type(x) in _CONSTANT or (active is not None and x not in active):
-                    continue
-                c = pull(op, g, y, xs, params, i, spare) if edges is None else edges[i]
-                if c is not None:
-                    data = xs[i]
-                    if not (type(c) is type(data) is np.ndarray and c.dtype is data.dtype and c.shape == data.shape):
-                        c = like(c, data)
-                    if watch is not None:
-                        watch(node, i, c)
-                    grads[x] = add(grads[x], c) if x in grads else c
-            c = edges = None  # what they hold may be the next node's gradient, which is then to spare if we let go
+            c = pull(op, g, y, xs, params, i, spare) if edges is None else edges[i]
+            if c is not None:
+                data = xs[i]
+                if not (type(c) is type(data) is np.ndarray and c.dtype is data.dtype and c.shape == data.shape):
+                    c = like(c, data)
+                if watch is not None:
+                    watch(node, i, c)
+                grads[x] = add(grads[x], c) if x in grads else c
+        c = edges = None  # what they hold may be the next node's gradient, which is then to spare if we let go
     return grads
 
 

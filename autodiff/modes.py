@@ -100,7 +100,8 @@ class no_grad(_Mode):  # noqa: N801  # torch's name; it reads as a statement
     """Nothing is recorded inside: results are leaves that know no parents. Context manager or decorator.
 
     Local to the thread and the context. Around the body of a generator function use the decorator: a ``with``
-    inside the body stays open while the generator is paused.
+    inside the body stays open while the generator is paused. ``p -= step`` gives the name p to a new node here as
+    everywhere; to change the numbers of a parameter write ``p.data -= step``.
 
     >>> from autodiff import Value, no_grad
     >>> x = Value(3.0)

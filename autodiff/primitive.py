@@ -31,7 +31,7 @@ REGISTRY: dict[str, "Primitive"] = {}
 _BUILT_IN: set[str] = set()
 Kernel = Callable[..., Any]
 Interval = tuple[float, float]
-_PLAIN = frozenset((float, int, bool, str, tuple, np.ndarray, type(None)))  # types of metadata, as a rule
+_PLAIN = (float, int, str, tuple, np.ndarray, type(None))  # types of metadata, as a rule
 _RESULTS = (float, np.ndarray, bool)  # of kernels; a bool is the answer of a predicate
 FLOAT64 = np.dtype(np.float64)  # one object, so that `is` compares it
 EVERYWHERE: Interval = (-np.inf, np.inf)
@@ -139,7 +139,7 @@ class Primitive:
                 on_floats = False
             xs.append(data)
         for value in params.values():
-            if type(value) not in _PLAIN and hasattr(type(value), "__record__"):
+            if not isinstance(value, _PLAIN) and hasattr(type(value), "__record__"):
                 names = ", ".join(params)
                 raise TypeError(f"the metadata {names} of {self.name} must be plain: they have no derivative")
         if len(xs) != self.arity and self.arity is not None:

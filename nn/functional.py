@@ -265,6 +265,7 @@ class LabelCosts(NamedTuple):
     """The mean of -log softmax at the labels."""
 
 
+@np.errstate(all="ignore")  # with infinite logits there is nothing to know, and nothing to warn of
 def label_costs(logits: Any, labels: Any) -> LabelCosts | None:
     """The mean cross-entropy of plain logits, and what its gradient needs; None if the mean is not finite.
 
@@ -274,15 +275,14 @@ def label_costs(logits: Any, labels: Any) -> LabelCosts | None:
         return None
     rows = logits.reshape(-1, logits.shape[-1])
     at = np.arange(len(rows)), labels.ravel()
-    with np.errstate(all="ignore"):
-        rows = rows - np.maximum.reduce(rows, axis=1, keepdims=True)  # so exp cannot overflow
-        others = np.exp(rows, order="C")
-        own = others[at]
-        others[at] = 0.0
-        against = np.add.reduce(others, axis=1)
-        # The sum without the 1 of the maximum. Where that is the label, own - 1 is 0; else the others hold that 1
-        costs = np.log1p(against + (own - 1.0)) - rows[at]
-        loss = np.add.reduce(costs) / costs.size
+    rows = rows - np.maximum.reduce(rows, axis=1, keepdims=True)  # so exp cannot overflow
+    others = np.exp(rows, order="C")
+    own = others[at]
+    others[at] = 0.0
+    against = np.add.reduce(others, axis=1)
+    # The sum without the 1 of the maximum. Where that is the label, own - 1 is 0; else the others hold that 1
+    costs = np.log1p(against + (own - 1.0)) - rows[at]
+    loss = np.add.reduce(costs) / costs.size
     return LabelCosts(at, others, against, own, loss) if math.isfinite(loss) else None
 
 

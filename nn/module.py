@@ -120,6 +120,8 @@ class Module:
     def parameters(self, *, frozen: bool = False) -> list[Any]:
         """Every parameter once, in the order of assignment; a shared one where it is met first.
 
+        A step by hand is ``p.data -= lr * p.grad`` for every p of them; ``p -= ...`` would only rename p.
+
         Args:
             frozen: list those that ``freeze`` made constant as well.
         """

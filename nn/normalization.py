@@ -71,12 +71,16 @@ def _normalized(x: Any, w: Any, b: Any, *, axis: tuple[int, ...], eps: float, kn
     return y
 
 
-def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any) -> Any:
-    """h times the Jacobian of the standardised z, 1 - 1/n - z z'/n, still to be divided by the deviation; symmetric."""
+def _through(h: Any, z: Any, sum_h: Any, sum_hz: Any, scale: Any, out: Any = None) -> Any:
+    """h times the Jacobian of the standardised z, (1 - 1/n - z z'/n) * scale for a scale of 1/deviation; symmetric.
+
+    ``out`` may be an array to compute in, if all are plain.
+    """
     n = max(h.size // max(sum_h.size, 1), 1)
-    through = h - z * (sum_hz / n)
-    through -= sum_h / n  # in place, unless it is a node
-    return through
+    through = np.multiply(z, sum_hz / n, out=out)
+    through = np.subtract(h, through, out=out)
+    through = np.subtract(through, sum_h / n, out=out)
+    return np.multiply(through, scale, out=out)
 
 
 def _gradients(
@@ -96,11 +100,12 @@ def _gradients(
     if (scale + b).shape != inverse.shape:
         gw, gwz = g * w, gz * w
         total = _along(axis, sum, gwz)
-        return [_through(gw, z, total(gw), total(gwz)) * inverse, gz, g]
+        return [_through(gw, z, total(gw), total(gwz), inverse), gz, g]
     # w and b do not change along the axis: their gradients are the very sums, and w can wait for the last product
     total = _along(axis, sum, gz)
     sum_g, sum_gz = total(g), total(gz)
-    return [_through(g, z, sum_g, sum_gz) * scale, sum_gz, sum_g]
+    plain = type(g) is type(z) is type(scale) is np.ndarray  # then the array of g * z, of no more use, serves again
+    return [_through(g, z, sum_g, sum_gz, scale, gz if plain else None), sum_gz, sum_g]
 
 
 def _tangent(
@@ -122,7 +127,7 @@ def _tangent(
     if t_x is not None:
         tz = t_x * z
         total = _along(axis, sum, tz)
-        terms.append(_through(t_x, z, total(t_x), total(tz)) * inverse * w)
+        terms.append(_through(t_x, z, total(t_x), total(tz), inverse) * w)
     return reduce(add, terms)
 
 
@@ -234,7 +239,8 @@ class BatchNorm1d(Module):
         rate = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         for name, x in (("running_mean", centre), ("running_var", variance * (n / (n - 1)))):
             old = getattr(self, name)
-            setattr(self, name, (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False))
+            new = (old + rate * (x.ravel() - old)).astype(old.dtype, copy=False)
+            object.__setattr__(self, name, new)  # no parameter and nothing compiled depends on it: Module need not ask
 
     def _parameters(self) -> tuple[Any, Any]:
         return (1.0, 0.0) if self.weight is None else (self.weight, self.bias)

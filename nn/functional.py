@@ -593,7 +593,8 @@ def _kept(name: str, shape: tuple[int, ...], labels: np.ndarray, ignore_index: i
     """Which rows count, or None for all, after the class numbers were checked."""
     classes = shape[-1]
     if labels.shape != shape[:-1]:
-        moved = "; the classes go last: np.moveaxis(logits, 1, -1)" if labels.shape == shape[:1] + shape[2:] else ""
+        as_torch = len(shape) > 2 and labels.shape == shape[:1] + shape[2:]
+        moved = "; the classes go last: np.moveaxis(logits, 1, -1)" if as_torch else ""
         raise ShapeError(
             f"{name} needs one class number for each row of logits: logits have shape {shape}, so class numbers "
             f"need shape {shape[:-1]}, got {labels.shape}; integers are class numbers, probabilities must be floats"
